@@ -1,0 +1,1 @@
+"""Running chapters in batch, and the command line."""

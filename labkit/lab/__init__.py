@@ -1,0 +1,1 @@
+"""What a run is: profile, seed, parameters, record and claims."""

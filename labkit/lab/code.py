@@ -1,0 +1,76 @@
+"""Which modules of labkit a piece of code uses, and one hash for all that code."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def modules_used(sources: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
+    """Return the modules of labkit that `sources` import, directly or not, as name → file, sorted by name.
+
+    Read from the import statements, wherever they stand, without importing anything: from the sources
+    first, then from each module found. Importing a module counts the packages above it as well.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(sources)
+    while waiting:
+        for name in _imports(waiting.pop()):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                module = ".".join(parts[:depth])
+                path = _file_of(module, package)
+                if path is not None and module not in found:
+                    found[module] = path
+                    waiting.append(path.read_text(encoding="utf-8"))
+    return dict(sorted(found.items()))
+
+
+def _imports(source: str) -> Iterable[str]:
+    """Yield every dotted name that may be a labkit module in the import statements of `source`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "labkit")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
+            # `from labkit.a import b`: b may be a module or a name in a; a file decides.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _file_of(module: str, package: Path) -> Path | None:
+    stem = package.joinpath(*module.split(".")[1:])
+    for path in (stem / "__init__.py", stem.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def without_comments(source: str) -> str:
+    """Return `source` without comments, docstrings, blank lines and trailing spaces: what it does, not says."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    for row in range(first.lineno, (first.end_lineno or first.lineno) + 1):
+                        lines[row - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Return 16 hexadecimal digits of the sha256 over `texts`, in order."""
+    hashed = hashlib.sha256()
+    for text in texts:
+        hashed.update(f"{len(text)}\n".encode())
+        hashed.update(text.encode())
+    return hashed.hexdigest()[:16]

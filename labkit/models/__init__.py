@@ -1,0 +1,1 @@
+"""Plain networks under the field's names; no training code."""

@@ -1,0 +1,1 @@
+"""Figures, tables, contact sheets and source listings for chapters."""

@@ -1,0 +1,1 @@
+"""Building the website and checking what was built."""
