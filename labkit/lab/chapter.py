@@ -15,7 +15,7 @@ from labkit.paths import book_root
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter: the slug names `book/<slug>.md` (the source) and `notebooks/<slug>.ipynb` (made from it)."""
+    """One chapter: `book/<slug>.md` is its source, `notebooks/<slug>.ipynb` is made from it."""
 
     slug: str
     root: Path
@@ -61,7 +61,7 @@ def chapters(root: Path | None = None) -> list[Chapter]:
 
 
 def find_chapter(name: str, root: Path | None = None) -> Chapter:
-    """Return the chapter called `name`, by slug or number (``p22``); raises LabkitError naming those there are."""
+    """Return the chapter called `name`, a slug or number (``p22``); raises LabkitError naming all."""
     there = chapters(root)
     for chapter in there:
         if name in (chapter.slug, chapter.number):

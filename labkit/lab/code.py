@@ -6,17 +6,20 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def modules_used(sources: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
+def modules_used(
+    sources: Iterable[str], package: Path = PACKAGE, closed: Collection[str] = ()
+) -> dict[str, Path]:
     """Return the modules of labkit that `sources` import, directly or not, as name → file, sorted by name.
 
     Read from the import statements, wherever they stand, without importing anything: from the sources
-    first, then from each module found. Importing a module counts the packages above it as well.
+    first, then from each module found. Importing a module counts the packages above it as well. The rooms
+    named in `closed` are not entered: neither they nor what only they import is counted.
     """
     found: dict[str, Path] = {}
     waiting = list(sources)
@@ -26,7 +29,7 @@ def modules_used(sources: Iterable[str], package: Path = PACKAGE) -> dict[str, P
             for depth in range(1, len(parts) + 1):
                 module = ".".join(parts[:depth])
                 path = _file_of(module, package)
-                if path is not None and module not in found:
+                if path is not None and module not in found and _room(module) not in closed:
                     found[module] = path
                     waiting.append(path.read_text(encoding="utf-8"))
     return dict(sorted(found.items()))
@@ -42,6 +45,10 @@ def _imports(source: str) -> Iterable[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
 def _file_of(module: str, package: Path) -> Path | None:
     stem = package.joinpath(*module.split(".")[1:])
     for path in (stem / "__init__.py", stem.with_suffix(".py")):
@@ -51,19 +58,18 @@ def _file_of(module: str, package: Path) -> Path | None:
 
 
 def without_comments(source: str) -> str:
-    """Return `source` without comments, docstrings, blank lines and trailing spaces: what it does, not says."""
+    """Return `source` without comments, docstrings and blank lines: what it does, not what it says."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    for row in range(first.lineno, (first.end_lineno or first.lineno) + 1):
-                        lines[row - 1] = ""
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
+                lines[row - 1] = ""
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 

@@ -1,0 +1,52 @@
+# The first of these that is there and in range makes .venv; `make PYTHON=...` takes another.
+PYTHON ?= python3.11 python3.12 python3.13 python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+# What a test writes must never become a record of the book.
+unexport LABKIT_RESULTS
+.PHONY: help book test lab clean
+
+help:
+	@echo "make book    build the website from the records and embedded data (a few minutes)"
+	@echo "make test    all checks: style, types, layers, pairing, tests, every cell of every notebook"
+	@echo "make lab     open the notebooks in JupyterLab"
+	@echo "make clean   remove what was built (.venv, runs and results stay)"
+	@echo "Run a chapter: $(BIN)/labkit run p22 --profile smoke   (more: $(BIN)/labkit --help)"
+
+book: $(READY)
+	$(BIN)/python -m labkit.site
+
+test: $(READY)
+	@mkdir -p _build && rm -f _build/tests.xml _build/nbval.xml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/labkit pair --check
+	$(BIN)/python -m pytest tests --junitxml=_build/tests.xml
+	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+		-p no:cacheprovider --junitxml=_build/nbval.xml
+	$(BIN)/python tests/ran.py
+
+lab: $(READY)
+	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab
+	$(BIN)/jupyter-lab notebooks
+
+clean:
+	rm -rf _build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# A .venv is kept while requirements.txt and pyproject.toml stay as they are.
+$(READY): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || { \
+		for python in $(PYTHON); do \
+			$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+				&& exec $$python -m venv $(VENV); \
+		done; \
+		echo "Error: none of '$(PYTHON)' is Python 3.11, 3.12 or 3.13: install one, or make PYTHON=/path/to/it" >&2; \
+		exit 1; \
+	}
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

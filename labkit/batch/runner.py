@@ -1,0 +1,80 @@
+"""Running one chapter through papermill, at a chosen size, seed and parameters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from labkit.batch.kernel import ThisPython, one_line, records_go_to
+from labkit.batch.pairing import differences, notebook_from
+from labkit.batch.parameters import Value, checked, parameters_of
+from labkit.errors import LabkitError
+from labkit.lab.chapter import Chapter
+
+
+def defaults_of(chapter: Chapter) -> dict[str, Value]:
+    """Return the parameters of the chapter's notebook; LabkitError where it differs from its source."""
+    if differences(chapter):
+        raise LabkitError(
+            f"notebooks/{chapter.slug}.ipynb is not what book/{chapter.slug}.md makes: "
+            f"run `labkit pair {chapter.slug}` (`--check` lists the differences)"
+        )
+    return parameters_of(notebook_from(chapter), chapter.slug)
+
+
+def run(
+    chapter: Chapter, profile: str, seed: int, parameters: Mapping[str, Any], *, verbose: bool = False
+) -> Path:
+    """Execute the chapter's notebook and return the executed copy, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
+
+    The record goes to the same path under ``results/``, or stays under ``runs/`` where a parameter differs
+    from its default. While it runs the copy is called ``seed-<n>.running.ipynb`` and grows cell by cell;
+    that is what an interrupt leaves. A bar counts the cells; with `verbose` the chapter's own lines are
+    shown as they are printed.
+
+    Raises LabkitError before the first cell where a parameter is unknown or has another type, and after a
+    failing cell, whose traceback is then in ``seed-<n>.failed.ipynb``.
+    """
+    defaults = defaults_of(chapter)
+    values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
+    # A trial with other parameters must not replace the record of the chapter as it is written.
+    as_written = all(values[name] == defaults[name] for name in parameters)
+    folder = chapter.root / "runs" / chapter.slug / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    running, failed, done = (folder / f"seed-{seed}{state}.ipynb" for state in (".running", ".failed", ""))
+    try:
+        with records_go_to(chapter.root / "results" if as_written else None):
+            papermill.execute_notebook(
+                chapter.notebook,
+                running,
+                values,
+                kernel_name="python3",
+                kernel_manager_class=ThisPython,
+                # Asked to end in the middle of a cell (Ctrl-C), a kernel prints a traceback.
+                shutdown_kernel="immediate",
+                cwd=chapter.notebook.parent,
+                progress_bar={"desc": f"{chapter.number} {profile} seed {seed}"},
+                stdout_file=sys.stdout if verbose else None,
+                # A training cell may take an hour: its own progress bar is shown to whoever is watching.
+                stderr_file=sys.stderr if verbose or sys.stderr.isatty() else None,
+            )
+    except PapermillExecutionError as error:
+        running.replace(failed)
+        raise LabkitError(
+            f"{chapter.slug}: cell In [{error.exec_count}] of {failed.relative_to(chapter.root)} failed: "
+            f"{one_line(error.ename, error.evalue)}"
+        ) from error
+    except DeadKernelError as error:
+        running.replace(failed)
+        raise LabkitError(
+            f"{chapter.slug}: the kernel died, perhaps for want of memory; "
+            f"{failed.relative_to(chapter.root)} has the cells before"
+        ) from error
+    failed.unlink(missing_ok=True)
+    return running.replace(done)

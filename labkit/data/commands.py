@@ -1,0 +1,116 @@
+"""`labkit data`: which data sets are here, what is known about them, and fetching them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from labkit.cli_errors import OneLineErrors
+from labkit.data import store
+from labkit.data.fetch import USUAL
+from labkit.data.fetch import fetch as fetch_set
+from labkit.data.sources import SOURCES
+from labkit.errors import LabkitError
+from labkit.paths import data_folder
+
+EMBEDDED = {"glyphs": "embedded, generated, no file: ten glyphs in colour, 32x32x3, any number of images"}
+
+
+@click.group(cls=OneLineErrors, invoke_without_command=True)
+@click.pass_context
+def data(ctx: click.Context) -> None:
+    """Data sets: list them, show one, fetch some. Without a command: list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_sets)
+
+
+@data.command("list")
+def list_sets() -> None:
+    """List the data sets that are here, and those that can be fetched."""
+    click.echo("Embedded:")
+    for name, what in EMBEDDED.items():
+        click.echo(f"  {name:<14} {what}")
+    here = store.available()
+    click.echo(f"In {data_folder()} (LABKIT_DATA sets the folder):{'' if here else ' none'}")
+    for name in here:
+        try:
+            lines = _lines(name)
+        except LabkitError as error:
+            lines = [f"damaged: {error}"]
+        click.echo(f"  {name:<14} {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"  {'':<14} {line}")
+    if absent := [name for name in SOURCES if name not in here]:
+        click.echo("Not there; `labkit data fetch NAME` downloads:")
+        for name in absent:
+            click.echo(f"  {name:<14} {SOURCES[name].description} ({_megabytes(SOURCES[name].size)})")
+
+
+def _lines(name: str) -> list[str]:
+    """What the list says about a set on disk, from its card and the heads of its arrays."""
+    card = store.read_card(name)
+    lines = [f"{len(card.classes)} classes, {_megabytes(store.size(name))}, licence: {card.licence}"]
+    for split, (n, *shape) in store.splits(name).items():
+        mark = store.fingerprint_of(card, split)
+        lines.append(f"{split}: {n:,} images {'x'.join(map(str, shape))}, fingerprint {mark}")
+    if card.differences:
+        lines.append(f"differs from the original: {card.differences}")
+    return lines
+
+
+@data.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show all that is known about the data set NAME, and check its file against its card."""
+    if name in EMBEDDED:
+        click.echo(f"{name}: {EMBEDDED[name]}")
+    elif name in store.available():
+        store.check(name)
+        card = store.read_card(name)
+        click.echo(f"{name}: {data_folder() / f'{name}.npz'}, checksum right")
+        for line in [*_lines(name), f"cite: {card.source}", f"classes: {', '.join(card.classes)}"]:
+            click.echo(f"  {line}")
+    elif name in SOURCES:
+        source = SOURCES[name]
+        click.echo(f"{name}: {source.description}; not there, fetch it with `labkit data fetch {name}`")
+        click.echo(f"  {_megabytes(source.size)}, licence: {source.licence}")
+        click.echo(f"  cite: {source.citation}")
+        for mirror in source.mirrors:
+            click.echo(f"  from {mirror}")
+    else:
+        known = dict.fromkeys([*EMBEDDED, *store.available(), *SOURCES])
+        raise LabkitError(f'no data set "{name}"; there are: {", ".join(known)}')
+
+
+@data.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--mirror", "mirrors", multiple=True, metavar="URL", help="Folder to try before the known ones."
+)
+@click.option(
+    "--min-speed",
+    default=USUAL.min_speed / 1000,
+    show_default=True,
+    metavar="KB",
+    help="Speed in kB/s below which the next server is tried.",
+)
+def fetch(names: tuple[str, ...], mirrors: tuple[str, ...], min_speed: float) -> None:
+    """Download data sets NAME... into the data folder.
+
+    A set that is there and intact costs nothing; a download that was interrupted goes on where it stopped.
+
+    \b
+    Examples:
+      labkit data fetch cifar10
+      labkit data fetch mnist fashion_mnist
+      LABKIT_DATA=~/data labkit data fetch cifar10 --min-speed 5
+      labkit data fetch cifar10 --mirror https://mirror.example.org/cifar
+    """
+    patience = dataclasses.replace(USUAL, min_speed=min_speed * 1000)
+    for name in names:
+        click.echo(f"{name}: {fetch_set(name, mirrors, patience)}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

@@ -1,0 +1,205 @@
+"""Fetching a real data set: several servers, checksums, resuming, and nothing half there at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+import urllib3
+from filelock import FileLock
+from tqdm import tqdm
+
+from labkit.data import store
+from labkit.data.sources import SOURCES, PublishedFile
+from labkit.errors import LabkitError
+from labkit.paths import data_folder
+
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a server is given up.
+
+    Attributes:
+        timeout: seconds without a byte before the next server is tried.
+        min_speed: bytes/s, over `window` seconds, below which the next server is tried.
+        window: seconds.
+        attempts: how often one server may break off before the next is tried.
+        backoff: seconds before the second attempt; twice as long before each further one.
+    """
+
+    timeout: float = 20.0
+    min_speed: float = 20_000.0
+    window: float = 20.0
+    attempts: int = 4
+    backoff: float = 1.0
+
+
+USUAL = Patience()
+
+
+class GivenUpError(Exception):
+    """This server will not give the file: the next one is tried."""
+
+
+class BrokenOffError(Exception):
+    """The transfer ended early: the same server is worth another attempt."""
+
+
+def fetch(name: str, mirrors: Sequence[str] = (), patience: Patience = USUAL) -> Path:
+    """Download `name` into the data folder unless it is there and intact; return the path of its npz.
+
+    `mirrors` are addresses of folders that hold the published files, tried before the known ones. What was
+    downloaded when a transfer or the process ended is kept, and the next call goes on from there. Of several
+    processes one fetches; the others wait for it. Raises LabkitError where no server gives the files or the
+    disk is full.
+    """
+    if name not in SOURCES:
+        raise LabkitError(f'"{name}" cannot be fetched; these can: {", ".join(SOURCES)}')
+    downloads = data_folder() / f"{name}.download"
+    try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        with FileLock(data_folder() / f".{name}.lock"):
+            if not _is_intact(name):
+                _fetch_into(downloads, name, [*mirrors, *SOURCES[name].mirrors], patience)
+            shutil.rmtree(downloads, ignore_errors=True)
+    except OSError as error:
+        raise LabkitError(
+            f"cannot fetch {name} into {data_folder()}: {error.strerror or error}; "
+            "make room there, or set LABKIT_DATA to another folder"
+        ) from error
+    return data_folder() / f"{name}.npz"
+
+
+def _fetch_into(downloads: Path, name: str, folders: Sequence[str], patience: Patience) -> None:
+    source = SOURCES[name]
+    try:
+        paths = [_download(name, file, folders, downloads, patience) for file in source.files]
+    except OSError:  # the disk is full: it is not left so
+        shutil.rmtree(downloads, ignore_errors=True)
+        raise
+    # Their checksums were right: only now may pickles be opened.
+    arrays, classes = source.read(paths)
+    card = {"classes": classes, "source": source.citation, "licence": source.licence, "differences": ""}
+    store.write_set(name, arrays, card)
+
+
+def _is_intact(name: str) -> bool:
+    try:
+        store.check(name)
+    except LabkitError:
+        return False
+    return True
+
+
+def _download(
+    name: str, file: PublishedFile, folders: Sequence[str], downloads: Path, patience: Patience
+) -> Path:
+    """Return `file`, its checksum right, from the first of `folders` that gives it."""
+    reasons = []
+    for folder in folders:
+        try:
+            return _from_one_server(f"{folder}/{file.name}", file, downloads, patience)
+        except GivenUpError as reason:
+            reasons.append(f"{urlsplit(folder).netloc} {reason}")
+    raise LabkitError(
+        f"cannot fetch {name}: {'; '.join(reasons)}. What arrived is kept: try again later, or name another "
+        f"server with `labkit data fetch {name} --mirror URL`"
+    )
+
+
+def _from_one_server(url: str, file: PublishedFile, downloads: Path, patience: Patience) -> Path:
+    """Return `file` from `url`, resuming where it breaks off; raises GivenUpError."""
+    part = downloads / f"{file.name}.part"
+    for attempt in range(patience.attempts):
+        if attempt:
+            time.sleep(patience.backoff * 2 ** (attempt - 1))
+        resumed = _bytes_in(part) > 0
+        try:
+            path: str = pooch.retrieve(
+                url,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.name,
+                path=downloads,
+                downloader=_Resuming(part, file.size, patience),
+            )
+            return Path(path)
+        except BrokenOffError as broken:
+            reason = str(broken)
+        except ValueError:  # pooch: wrong checksum; the file is gone
+            reason = "sent a file with a wrong checksum"
+            if not resumed:  # where it was, the bytes of an earlier server may be to blame
+                break
+    raise GivenUpError(reason)
+
+
+def _bytes_in(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@dataclass(frozen=True)
+class _Resuming:
+    """A downloader for pooch that goes on where `part` ends; `size` is that of the whole file in bytes."""
+
+    part: Path
+    size: int
+    patience: Patience
+
+    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
+        if _bytes_in(self.part) < self.size:
+            try:
+                self._transfer(url)
+            except (requests.Timeout, urllib3.exceptions.TimeoutError):
+                raise GivenUpError(f"sent nothing for {self.patience.timeout:g} s") from None
+            except requests.RequestException:
+                raise GivenUpError("cannot be reached") from None
+            except urllib3.exceptions.HTTPError:
+                pass  # the connection was lost on the way: the size tells
+        if _bytes_in(self.part) < self.size:
+            raise BrokenOffError(f"broke off after {_bytes_in(self.part):,} of {self.size:,} bytes")
+        self.part.replace(output_file)  # where it is too long, the checksum will tell
+
+    def _transfer(self, url: str) -> None:
+        start = _bytes_in(self.part)
+        headers = {"User-Agent": "labkit", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        with requests.get(url, headers=headers, stream=True, timeout=self.patience.timeout) as response:
+            if response.status_code == 429 or response.status_code >= 500:
+                raise BrokenOffError(f"answered {response.status_code} {response.reason}")
+            if not response.ok:
+                raise GivenUpError(f"answered {response.status_code} {response.reason}")
+            if response.status_code != 206:  # it ignores Range and sends the file from its beginning
+                start = 0
+            announced = response.headers.get("Content-Length")
+            if announced is not None and start + int(announced) != self.size:
+                raise GivenUpError(f"has {start + int(announced):,} bytes where {self.size:,} were expected")
+            self._write(response.raw, start)
+
+    def _write(self, body: urllib3.HTTPResponse, start: int) -> None:
+        """Append what `body` sends to the part of `start` bytes, as it arrives."""
+        since, then = time.monotonic(), start
+        with (
+            self.part.open("ab" if start else "wb") as file,
+            tqdm(
+                desc=self.part.stem, total=self.size, initial=start, unit="B", unit_scale=True, disable=None
+            ) as progress,
+        ):
+            have = start
+            # read1 returns what is there; read would wait for a whole chunk, for ever on a trickling server.
+            while have < self.size and (chunk := body.read1(min(CHUNK, self.size - have))):
+                file.write(chunk)
+                have += len(chunk)
+                progress.update(len(chunk))
+                if (elapsed := time.monotonic() - since) >= self.patience.window:
+                    if (speed := (have - then) / elapsed) < self.patience.min_speed:
+                        raise GivenUpError(f"sent only {speed / 1000:,.1f} kB/s")
+                    since, then = time.monotonic(), have

@@ -1,0 +1,133 @@
+"""The record of a run: what it measured and what it was made of, as one JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import LabkitError
+from labkit.lab.chapter import Chapter
+from labkit.lab.claims import Claim
+from labkit.lab.profile import PROFILES, Profile, checked_profile
+from labkit.paths import write_atomically
+
+SCHEMA = 1
+LARGEST_BYTES = 200_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A measured quantity, quoted by `name`: `unit` is `%` for shares in 0..1, else as written."""
+
+    row: str
+    name: str
+    value: float
+    unit: str
+    paper: str
+
+    def show(self, value: float | None = None) -> str:
+        """Return `value` (this number's own by default) as text with its unit."""
+        value = self.value if value is None else value
+        return f"{100 * value:.1f} %" if self.unit == "%" else f"{value:.3g} {self.unit}".strip()
+
+
+@dataclass
+class Record:
+    """One run of one chapter: `rows` holds a table, `sheets` a picture's file and hash, by requirement."""
+
+    chapter: str
+    profile: Profile
+    seed: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    data: list[dict[str, Any]] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
+    commit: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    seconds: float = 0.0
+    peak_memory_mb: int = 0
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    numbers: list[Number] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    sheets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def machine(self) -> str:
+        """The hardware in words."""
+        return str(self.hardware.get("gpu") or "{cpu}, {threads} threads".format(**self.hardware))
+
+    def write(self, folder: Path) -> Path:
+        """Write the record as `folder/<chapter>/<profile>/seed-<n>.json`, whole or not at all.
+
+        Raises LabkitError where a value is not JSON or the file would be larger than a record may be.
+        """
+        path = folder / self.chapter / self.profile / f"seed-{self.seed}.json"
+        content = {"schema": SCHEMA} | dataclasses.asdict(self)
+        try:
+            text = _json(_short(content)) + "\n"
+        except (TypeError, ValueError) as error:
+            raise LabkitError(
+                f"record of {self.chapter}: {error}; rows hold text, numbers and None"
+            ) from error
+        if len(text) > LARGEST_BYTES:
+            raise LabkitError(
+                f"record of {self.chapter}: {len(text)} bytes, more than {LARGEST_BYTES}: thin its rows"
+            )
+        write_atomically(path, text.encode())
+        return path
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in `path`; raises LabkitError where the file is damaged or of another schema."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("schema") != SCHEMA:
+            raise ValueError("written by another version of labkit")
+        content["numbers"] = [Number(**number) for number in content["numbers"]]
+        content["claims"] = [Claim(**claim) for claim in content["claims"]]
+        checked_profile(content["profile"])
+        return Record(**content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LabkitError(f"{path} is not a record: {error}") from error
+
+
+def records(chapter: Chapter, folder: Path, profile: Profile) -> list[Record]:
+    """Return the chapter's records of one profile under `folder`, by seed."""
+    found = [read_record(path) for path in (folder / chapter.slug / profile).glob("seed-*.json")]
+    return sorted(found, key=lambda record: record.seed)
+
+
+def best_records(chapter: Chapter, folder: Path) -> list[Record]:
+    """Return the records of the largest profile that has any, `smoke` excepted: it shows that cells run."""
+    for profile in reversed(PROFILES[1:]):
+        if found := records(chapter, folder, profile):
+            return found
+    return []
+
+
+def _short(value: Any) -> Any:
+    """Return `value` with floats at six significant digits: more is noise and doubles the file."""
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    return value
+
+
+def _json(value: Any, depth: int = 3) -> str:
+    """Return `value` as compact JSON with a line for each entry down to `depth`: rows are read in diffs."""
+    if depth and isinstance(value, dict) and value:
+        items = (f"{json.dumps(key)}:{_json(item, depth - 1)}" for key, item in value.items())
+        return "{\n" + ",\n".join(items) + "\n}"
+    if depth and isinstance(value, list) and value:
+        return "[\n" + ",\n".join(_json(item, 0) for item in value) + "\n]"
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)

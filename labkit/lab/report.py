@@ -1,0 +1,107 @@
+"""The table every chapter ends in: paper, recorded, this run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from labkit.errors import LabkitError
+from labkit.lab.claims import Claim, Judgement, judge
+from labkit.lab.record import Number, Record
+from labkit.measure.intervals import mean_interval
+
+
+@dataclass(frozen=True)
+class Report:
+    """What this run and the recorded ones measured; displays itself as Markdown."""
+
+    record: Record
+    recorded: Sequence[Record]
+    stale: Sequence[str]
+
+    def quote(self, name: str) -> str:
+        """Return the number `name` as text: recorded with its interval, else this run's, marked so.
+
+        Raises LabkitError naming the numbers there are.
+        """
+        if recorded := _mean(self._recorded_numbers(name)):
+            return recorded
+        for number in self.record.numbers:
+            if number.name == name:
+                return f"{number.show()} (this run)"
+        names = ", ".join(repr(number.name) for number in self.record.numbers)
+        raise LabkitError(f"{self.record.chapter}: no number is called {name!r}; there are {names}")
+
+    def judgements(self) -> list[tuple[Claim, Judgement | None]]:
+        """Return each claim of this run with what the recorded runs say of it, None where none made it."""
+        judged = []
+        for new in self.record.claims:
+            made = [claim for old in self.recorded for claim in old.claims if claim.text == new.text]
+            judged.append((new, judge(made) if made else None))
+        return judged
+
+    def claims(self, rows: Collection[str] = ()) -> str:
+        """Return the claims of `rows` (all by default) as a Markdown table: effect, verdict, this run."""
+        lines = ["| | claim | paper | recorded effect | verdict | this run |", "|---|---|---|---|---|---|"]
+        for claim, judgement in self.judgements():
+            if rows and claim.row not in rows:
+                continue
+            effect, verdict = (_effect(judgement), f"**{judgement.verdict}**") if judgement else ("–", "–")
+            here = f"{_signed(claim, claim.effect)}, {'holds' if claim.effect > 0 else 'does not hold'}"
+            lines.append(
+                f"| {claim.row} | {claim.text} | {claim.paper or '–'} | {effect} | {verdict} | {here} |"
+            )
+        return "\n".join(lines)
+
+    def numbers(self) -> str:
+        """Return all numbers as a Markdown table: paper, recorded mean with its 95 % interval, this run."""
+        lines = ["| | measured | paper | recorded | this run |", "|---|---|---|---|---|"]
+        for number in self.record.numbers:
+            recorded = _mean(self._recorded_numbers(number.name)) or "–"
+            lines.append(
+                f"| {number.row} | {number.name} | {number.paper or '–'} | {recorded} | {number.show()} |"
+            )
+        return "\n".join(lines)
+
+    def provenance(self) -> str:
+        """Return in a sentence what the recorded runs were made of, and in another what has changed since."""
+        if not self.recorded:
+            return "No run of this chapter is recorded yet: the last column is all there is."
+        first, seeds = self.recorded[0], ", ".join(str(record.seed) for record in self.recorded)
+        data = "; ".join(f"{part['name']} ({part['differences'] or 'as published'})" for part in first.data)
+        minutes = mean_interval([record.seconds for record in self.recorded]).mean / 60
+        text = (
+            f"Recorded: profile `{first.profile}`, seeds {seeds}, {minutes:.0f} minutes a seed "
+            f"on {first.machine}, {first.precision}, torch {first.versions['torch']}, "
+            f"commit `{first.commit.get('sha', '')[:8]}`. Data: {data}."
+        )
+        if self.stale:
+            text += f"\n\n**Stale**: changed since these runs were recorded: {', '.join(self.stale)}."
+        return text
+
+    def _repr_markdown_(self) -> str:
+        return "\n\n".join((self.provenance(), self.numbers(), self.claims()))
+
+    def _recorded_numbers(self, name: str) -> list[Number]:
+        return [number for old in self.recorded for number in old.numbers if number.name == name]
+
+
+def _mean(numbers: Sequence[Number]) -> str:
+    if not numbers:
+        return ""
+    interval, first = mean_interval([number.value for number in numbers]), numbers[0]
+    if math.isnan(interval.low):
+        return first.show()
+    return f"{first.show(interval.mean)} [{first.show(interval.low)}, {first.show(interval.high)}]"
+
+
+def _effect(judgement: Judgement) -> str:
+    claim, effect = judgement.claim, judgement.effect
+    if math.isnan(effect.low):
+        return f"{_signed(claim, effect.mean)} (one seed)"
+    return f"{_signed(claim, effect.mean)} [{_signed(claim, effect.low)}, {_signed(claim, effect.high)}]"
+
+
+def _signed(claim: Claim, value: float) -> str:
+    return f"{100 * value:+.1f} points" if claim.unit == "points" else f"{value:+.3g} {claim.unit}".strip()

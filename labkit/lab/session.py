@@ -1,0 +1,186 @@
+"""The lab a chapter opens: its profile and seed on the way in, its record on the way out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from labkit.data.embedded import glyphs
+from labkit.data.images import Images
+from labkit.data.store import load
+from labkit.errors import LabkitError
+from labkit.lab import provenance
+from labkit.lab.chapter import Chapter, find_chapter
+from labkit.lab.claims import Claim
+from labkit.lab.profile import checked_profile
+from labkit.lab.record import Number, Record, Row, best_records
+from labkit.lab.report import Report
+from labkit.paths import write_atomically
+from labkit.training.precision import choose
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class View:
+    """Runs that a figure is drawn from: what to call them, and their records (one a seed)."""
+
+    label: str
+    records: Sequence[Record]
+    folder: Path
+
+    def rows(self, table: str) -> list[Row]:
+        """Return the rows of `table` over all runs, each with its `seed`."""
+        return [{"seed": record.seed} | row for record in self.records for row in record.rows[table]]
+
+
+class Lab:
+    """One run of one chapter: gives it device and data, takes its rows, numbers, claims and pictures."""
+
+    def __init__(self, chapter: Chapter, record: Record, device: torch.device) -> None:
+        self.chapter, self.profile, self.seed, self.device = chapter, record.profile, record.seed, device
+        self.recorded = best_records(chapter, chapter.root / "results")
+        self.folder = Path(os.environ.get("LABKIT_RESULTS") or chapter.root / "runs")
+        self._record = record
+        self._started = time.monotonic()
+        self._pictures: dict[str, bytes] = {}
+
+    def pick(self, *, smoke: T, laptop: T, full: T) -> T:
+        """Return the value for the profile of this run."""
+        return {"smoke": smoke, "laptop": laptop, "full": full}[self.profile]
+
+    def images(self, name: str) -> tuple[Images, Images]:
+        """Return the train and test images of `name` on the lab's device, and print which they are.
+
+        The smoke profile takes the embedded glyphs (4,000 and 1,000 images) instead, whatever is on the
+        machine. Raises LabkitError where the set is not there or damaged.
+        """
+        if self.profile == "smoke":
+            train, test = glyphs("train", 4_000), glyphs("test", 1_000)
+        else:
+            train, test = load(name, "train"), load(name, "test")
+        for images in (train, test):
+            self._record.data.append(
+                {
+                    "name": images.name,
+                    "images": len(images),
+                    "fingerprint": images.fingerprint,
+                    "differences": images.differences,
+                }
+            )
+            print(f"{images.name}: {len(images):,} images, fingerprint {images.fingerprint}")
+        if train.differences:
+            print(f"differs from the original: {train.differences}")
+        return train.to(self.device), test.to(self.device)
+
+    def record(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``."""
+        if not rows:
+            raise LabkitError(f"{self.chapter.slug}: the table {table} has no rows")
+        self._record.rows[table] = [dict(row) for row in rows]
+
+    def number(self, row: str, name: str, value: float, unit: str = "%", *, paper: str = "") -> None:
+        """Keep a measured quantity under its own name; `paper` is what the source reports, and where."""
+        if any(number.name == name for number in self._record.numbers):
+            raise LabkitError(f"{self.chapter.slug}: there are two numbers called {name!r}")
+        self._record.numbers.append(Number(row, name, float(value), unit, paper))
+
+    def claim(self, row: str, text: str, effect: float, unit: str = "", *, paper: str = "") -> None:
+        """State that `effect` is positive; the report judges it over all recorded seeds."""
+        if any(claim.text == text for claim in self._record.claims):
+            raise LabkitError(f"{self.chapter.slug}: the claim {text!r} is made twice")
+        self._record.claims.append(Claim(row, text, float(effect), unit, paper))
+
+    def sheet(self, table: str, picture: Tensor) -> None:
+        """Keep a picture, uint8 (H, W, 3), to be saved beside the record as PNG of at most 150 kB."""
+        buffer = io.BytesIO()
+        Image.fromarray(picture.cpu().numpy()).save(buffer, "PNG", optimize=True)
+        if buffer.tell() > 150_000:
+            raise LabkitError(
+                f"{self.chapter.slug}: the sheet {table} has {buffer.tell()} bytes, more than 150000"
+            )
+        self._pictures[table] = buffer.getvalue()
+
+    def views(self) -> list[View]:
+        """Return the runs to draw from: the best recorded ones first, then this one."""
+        views = [View(f"this run: {self.profile}, seed {self.seed}", [self._record], self.folder)]
+        if self.recorded:
+            profile, count = self.recorded[0].profile, len(self.recorded)
+            seeds = "1 seed" if count == 1 else f"{count} seeds"
+            views.insert(
+                0, View(f"recorded: {profile}, {seeds}", self.recorded, self.chapter.root / "results")
+            )
+        return views
+
+    def picture(self, record: Record, table: str) -> bytes:
+        """Return the PNG kept for `table` by `record`, a recorded one or this run's; checks its hash."""
+        if record is self._record:
+            return self._pictures[table]
+        name, _, known = record.sheets[table].partition(" ")
+        path = self.chapter.root / "results" / record.chapter / record.profile / name
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest()[:16] != known:
+            raise LabkitError(f"{path} is missing or is not the picture its record names")
+        return content
+
+    def report(self) -> Report:
+        """Return what this run, so far, and the recorded ones say."""
+        return Report(self._record, self.recorded, self.stale())
+
+    def close(self) -> Report:
+        """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""
+        record = self._record
+        record.seconds = time.monotonic() - self._started
+        record.peak_memory_mb = provenance.peak_memory_mb(self.device)
+        folder = self.folder / record.chapter / record.profile
+        for table, content in self._pictures.items():
+            name = f"seed-{record.seed}-{table}.png"
+            write_atomically(folder / name, content)
+            record.sheets[table] = f"{name} {hashlib.sha256(content).hexdigest()[:16]}"
+        record.write(self.folder)
+        return self.report()
+
+    def stale(self) -> list[str]:
+        """Return the names of the code that has changed since the recorded runs were made."""
+        now = self._record.code
+        old = [record.code for record in self.recorded]
+        return sorted(
+            {name for code in old for name in now.keys() | code.keys() if now.get(name) != code.get(name)}
+        )
+
+
+def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
+    """Open the lab of chapter `slug` for one run and print what it runs on.
+
+    `parameters` are the chapter's own, by name; the record names them. Raises LabkitError for an unknown
+    chapter or profile.
+    """
+    chapter = find_chapter(slug)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    record = Record(
+        chapter=chapter.slug,
+        profile=checked_profile(profile),
+        seed=seed,
+        parameters=parameters,
+        code=provenance.code_hashes(chapter),
+        commit=provenance.commit(chapter.root),
+        versions=provenance.versions(),
+        hardware=provenance.hardware(device),
+        precision=choose(device).name,
+    )
+    torch.manual_seed(seed)
+    lab = Lab(chapter, record, device)
+    print(f"{chapter.slug} · profile {profile} · seed {seed} · {record.machine} · {record.precision}")
+    for old in lab.recorded[:1]:
+        print(f"recorded: profile {old.profile}, {old.seconds / 60:.0f} minutes a seed on {old.machine}")
+    return lab

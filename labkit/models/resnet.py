@@ -1,0 +1,51 @@
+"""Residual networks for CIFAR (He et al. 2016, section 4.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm and a skip: identity, or 1x1 where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, (B, outputs, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet(nn.Sequential):
+    """Three stages of `blocks` basic blocks with 16, 32 and 64 channels: 6 * blocks + 2 layers.
+
+    Takes (B, 3, H, W), returns logits (B, classes).
+    """
+
+    def __init__(self, blocks: int, classes: int = 10) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+        inputs = 16
+        for outputs, stride in ((16, 1), (32, 2), (64, 2)):
+            for block in range(blocks):
+                layers.append(BasicBlock(inputs, outputs, stride if block == 0 else 1))
+                inputs = outputs
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def resnet20(classes: int = 10) -> ResNet:
+    """Return the 20-layer network: about 0.27 million parameters, 41 million multiply-adds at 32x32."""
+    return ResNet(3, classes)

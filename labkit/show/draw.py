@@ -1,0 +1,41 @@
+"""Drawing rows: curves and bars with their spread over seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from labkit.lab.record import Row
+from labkit.measure.intervals import mean_interval
+
+
+def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str) -> None:
+    """Draw `y` over `x`, a curve for each value of `by`: the mean over seeds, with a band from least to most.
+
+    Rows whose `y` is None are left out.
+    """
+    points: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row[y] is not None:
+            points[row[by]][row[x]].append(row[y])
+    for name, values in points.items():
+        at = sorted(values)
+        (line,) = axes.plot(at, [sum(values[k]) / len(values[k]) for k in at], label=name)
+        low, high = [min(values[k]) for k in at], [max(values[k]) for k in at]
+        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def bars(axes: Axes, rows: Sequence[Row], *, x: str, ys: Sequence[str]) -> None:
+    """Draw the mean over seeds of each of `ys` by value of `x`, with its 95 % interval."""
+    names = list(dict.fromkeys(row[x] for row in rows))
+    width = 0.8 / len(ys)
+    for k, y in enumerate(ys):
+        means = [mean_interval([row[y] for row in rows if row[x] == name]) for name in names]
+        at = [i + (k - (len(ys) - 1) / 2) * width for i in range(len(names))]
+        reach = [0.0 if m.n == 1 else m.high - m.mean for m in means]
+        hatch = ("", "//", "..", "xx")[k % 4]  # told apart without colour
+        axes.bar(at, [m.mean for m in means], 0.9 * width, yerr=reach, label=y, hatch=hatch, capsize=3)
+    axes.set_xticks(range(len(names)), names)

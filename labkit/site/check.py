@@ -1,0 +1,155 @@
+"""Checks on the built website: nothing is missing, unexecuted, unreachable or undescribed.
+
+Sphinx reports what it notices while it builds. These checks read the result itself: the HTML files and the
+executed notebooks beside them.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import yaml
+
+from labkit.errors import LabkitError
+from labkit.lab.chapter import Chapter, chapters
+from labkit.site.html import Page, read_page
+
+SHOWN = 20
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")
+LAUNCHERS = {"Colab": "colab.research.google.com", "Binder": "mybinder.org"}
+
+
+def toc_pages(root: Path) -> list[str]:
+    """Return the pages that `_toc.yml` names, such as ``book/intro``, in their order."""
+
+    def files(entry: Any) -> Iterator[str]:
+        if isinstance(entry, dict):
+            yield from (entry[key] for key in ("root", "file") if key in entry)
+        for value in entry.values() if isinstance(entry, dict) else entry:
+            if isinstance(value, dict | list):
+                yield from files(value)
+
+    return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+
+
+def check(root: Path) -> None:
+    """Raise LabkitError unless the website in `_build/html` is whole; its message lists what is wrong.
+
+    Every page of the table of contents is there and says something. Every code cell of every chapter was
+    executed. Every link, picture and script within the site exists, down to the anchor. Launch buttons open
+    a notebook of this repository. Every picture in a text is described.
+    """
+    site = root / "_build" / "html"
+    paths = [path for path in site.rglob("*.html") if path.relative_to(site).parts[0] != "_static"]
+    pages = {path: read_page(path) for path in sorted(paths)}
+    if not pages:
+        raise LabkitError(f"the site is empty: no page in {site}")
+    findings = [
+        *_pages(root, site, pages),
+        *_cells(root),
+        *_links(site, pages),
+        *_launch_buttons(root, site, pages),
+        *_pictures(site, pages),
+    ]
+    if findings:
+        count = f"1 fault in {site}" if len(findings) == 1 else f"{len(findings)} faults in {site}"
+        more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
+        raise LabkitError("\n  ".join([f"{count}:", *findings[:SHOWN], *more]))
+
+
+def _pages(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
+    for name in toc_pages(root):
+        page = pages.get(site / f"{name}.html")
+        if page is None:
+            yield f"{name}: in _toc.yml, but was not built"
+        elif not page.text:
+            yield f"{name}: the page is empty"
+
+
+def _cells(root: Path) -> Iterator[str]:
+    for chapter in chapters(root):
+        cells = [cell for cell in chapter.read().cells if cell.cell_type == "code"]
+        executed = executed_cells(root, chapter)
+        counts = [cell.execution_count for cell in executed]
+        if not cells:
+            yield f"{chapter.slug}: has no code cell"
+        elif len(counts) != len(cells):
+            yield f"{chapter.slug}: {len(cells)} code cells in the source, {len(counts)} in what was executed"
+        elif counts != list(range(1, len(cells) + 1)):
+            missing = next(number for number, count in enumerate(counts, 1) if count != number)
+            yield f"{chapter.slug}: code cell {missing} of {len(cells)} was not executed in its turn"
+        for number, cell in enumerate(executed, 1):
+            # What goes to stderr is not on the page.
+            errors = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
+            if warning := re.search(r".*Warning: .*", errors):
+                yield f"{chapter.slug}: code cell {number} of {len(cells)} warns: {warning[0]}"
+
+
+def executed_cells(root: Path, chapter: Chapter) -> list[Any]:
+    """Return the code cells of the notebook that the chapter's page was made from."""
+    path = root / "_build" / "jupyter_execute" / "book" / f"{chapter.slug}.ipynb"
+    if not path.is_file():
+        return []
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _links(site: Path, pages: dict[Path, Page]) -> Iterator[str]:
+    for path, page in pages.items():
+        for link in dict.fromkeys(page.links):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if target.is_dir():
+                target /= "index.html"
+            if not target.is_relative_to(site) or not target.is_file():
+                yield f"{_name(site, path)}: {link} leads nowhere"
+            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
+                yield f"{_name(site, path)}: {link} has no such anchor"
+
+
+def _launch_buttons(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
+    notebooks = _notebooks(root)
+    for chapter in chapters(root):
+        path = site / "book" / f"{chapter.slug}.html"
+        if path not in pages:
+            continue
+        for launcher, host in LAUNCHERS.items():
+            found = [link for link in pages[path].links if urlsplit(link).netloc == host]
+            if not found:
+                yield f"{chapter.slug}: no button for {launcher}"
+            for link in found:
+                # Colab has the file in the path of the address, Binder in its query.
+                if not any(link.endswith(f"/{notebook}") for notebook in notebooks):
+                    yield f"{chapter.slug}: the button for {launcher} opens no notebook of this book: {link}"
+
+
+def _notebooks(root: Path) -> list[str]:
+    """Return the notebooks a visitor can open, as `notebooks/<slug>.ipynb`: those that git tracks."""
+    there = [path.relative_to(root).as_posix() for path in root.glob("notebooks/*.ipynb")]
+    if not (root / ".git").exists():
+        return there
+    listing = subprocess.run(
+        ["git", "ls-files", "--", "notebooks"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return sorted(set(there) & set(listing.stdout.splitlines()))
+
+
+def _pictures(site: Path, pages: dict[Path, Page]) -> Iterator[str]:
+    for path, page in pages.items():
+        for source, description in page.pictures:
+            if not description.strip():
+                yield f"{_name(site, path)}: {source} has no description for those who cannot see it"
+            elif description.lower().endswith(IMAGES):
+                yield f"{_name(site, path)}: {source} is described by a file name, {description}"
+
+
+def _name(site: Path, path: Path) -> str:
+    return path.relative_to(site).with_suffix("").as_posix()

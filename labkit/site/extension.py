@@ -1,0 +1,165 @@
+"""What the book asks of Sphinx beyond Jupyter Book: a cache that sees code, loud failures, right buttons.
+
+`_config.yml` names this module under `local_extensions`, so that plain `jupyter-book build .` has it too.
+
+The stock execution cache keys on a chapter's cells and its kernelspec. So the kernelspec gets one more entry,
+`labkit`: a digest of everything else that a chapter's outputs depend on. Sphinx keeps the kernelspec of each
+page, and there the next build finds the digest to compare with.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from docutils.nodes import document
+from jupyter_cache import get_cache
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import SphinxError
+
+from labkit.lab.chapter import Chapter, chapters
+from labkit.lab.code import PACKAGE, digest, modules_used
+
+
+class FailingCell(SphinxError):
+    """One or more chapters stopped at a cell; the message has a line for each."""
+
+    category = "Failing cell"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the hooks; called by Sphinx."""
+    app.connect("env-get-outdated", changed_chapters)
+    app.connect("source-read", add_key)
+    app.connect("doctree-read", keep_outputs)
+    app.connect("env-check-consistency", stop_at_failing_cells)
+    # After the theme has made its buttons, at 501.
+    app.connect("html-page-context", open_notebooks, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def chapter_key(chapter: Chapter) -> str:
+    """Return the digest of what a chapter's outputs depend on, beside its own cells.
+
+    That is the text of every labkit module it uses, its recorded runs, and the pinned packages.
+    """
+    return digest(_dependencies(chapter))
+
+
+def _dependencies(chapter: Chapter) -> Iterator[str]:
+    cells = [cell.source for cell in chapter.read().cells if cell.cell_type == "code"]
+    try:
+        modules = list(modules_used(filter(_is_python, cells)).values())
+    except SyntaxError:
+        # A module that cannot be read: executing the chapter will show which and where.
+        modules = sorted(PACKAGE.rglob("*.py"))
+    for path in modules:
+        yield f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}"
+    records = chapter.root / "results" / chapter.slug
+    for path in sorted(records.rglob("*")):
+        if path.is_file():
+            yield f"{path.relative_to(records)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    yield (chapter.root / "requirements.txt").read_text(encoding="utf-8")
+
+
+def _is_python(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
+
+
+def changed_chapters(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Return the chapters whose key is not the one they were last read with."""
+    outdated = []
+    for chapter in chapters(Path(app.srcdir)):
+        name = f"book/{chapter.slug}"
+        kernelspec: dict[str, str] = env.metadata.get(name, {}).get("kernelspec", {})
+        if kernelspec.get("labkit") != chapter_key(chapter):
+            outdated.append(name)
+    return outdated
+
+
+def add_key(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Add the chapter's key to the kernelspec in its front matter; leave pages without a kernel alone."""
+    opening, _, rest = content[0].partition("\n")
+    front, closing, body = rest.partition("\n---\n")
+    if opening.rstrip() != "---" or not closing:
+        return
+    fields = yaml.safe_load(front)
+    if "kernelspec" not in fields:
+        return
+    chapter = Chapter(Path(docname).name, Path(app.srcdir))
+    fields["kernelspec"]["labkit"] = chapter_key(chapter)
+    # JSON is YAML on one line; blank lines keep the line numbers of what follows.
+    content[0] = "---\n" + json.dumps(fields, default=str) + "\n" * front.count("\n") + closing + body
+
+
+def keep_outputs(app: Sphinx, doctree: document) -> None:
+    """Put the outputs into the chapter's notebook in `jupyter_execute`, which readers download.
+
+    MyST-NB writes it without them whenever they come from the cache.
+    """
+    path = _executed(app, app.env.docname)
+    if path.is_file():
+        cache = get_cache(app.env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
+        with suppress(KeyError):  # a chapter that failed is not in the cache
+            _, notebook = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
+            nbformat.write(notebook, path)
+
+
+def _executed(app: Sphinx, docname: str) -> Path:
+    return Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
+
+
+def stop_at_failing_cells(app: Sphinx, env: BuildEnvironment) -> None:
+    """Raise FailingCell when a chapter was not executed to its end; comes after all chapters were read."""
+    failures = []
+    for name, data in sorted(getattr(env, "nb_metadata", {}).items()):
+        run = data.get("exec_data") or {}
+        if not run.get("succeeded", True):
+            executed = _executed(app, name)
+            failures.append(f"{Path(name).name}, {_where_it_stopped(executed)}: {_reason(executed, run)}")
+    if failures:
+        raise FailingCell("\n".join(failures))
+
+
+def _code_cells(executed: Path) -> list[Any]:
+    notebook = nbformat.read(executed, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _where_it_stopped(executed: Path) -> str:
+    cells = _code_cells(executed)
+    return f"code cell {sum(cell.execution_count is not None for cell in cells)} of {len(cells)}"
+
+
+def _reason(executed: Path, run: dict[str, Any]) -> str:
+    for cell in _code_cells(executed):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return f"{output.ename}: {output.evalue}".splitlines()[0]
+    return str(run.get("error"))
+
+
+def open_notebooks(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Point the launch buttons of `book/<slug>` to `notebooks/<slug>.ipynb`; edit and source links stay."""
+    notebook = f"notebooks/{Path(pagename).name}.ipynb"
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "launch-buttons":
+            for button in group["buttons"]:
+                if "url" in button:
+                    button["url"] = button["url"].replace(f"{pagename}.md", notebook)

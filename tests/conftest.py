@@ -1,0 +1,100 @@
+"""What all tests share: no test writes a record of the book, and real data is asked for by a mark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from ran import NEEDS_DATA, has_real_data
+
+from labkit.batch.pairing import notebook_from
+from labkit.lab.chapter import Chapter
+
+
+@pytest.fixture(autouse=True)
+def no_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABKIT_RESULTS", raising=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not has_real_data():
+        for item in items:
+            if item.get_closest_marker("data"):
+                item.add_marker(pytest.mark.skip(reason=NEEDS_DATA))
+
+
+HEADER = """---
+jupytext:
+  formats: notebooks///ipynb,book///md:myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+"""
+
+TINY = """# Tiny
+
+```{note}
+A directive.
+```
+
+```{code-cell}
+:tags: [parameters]
+
+profile = "smoke"
+seed = 0
+epochs = 0
+rate: float = 0.1
+fast = False
+```
+
+```{code-cell}
+:tags: [nbval-check-output]
+
+print("two")
+1 + 1
+```
+
+```{code-cell}
+import json, os, pathlib, sys
+
+seen = [profile, seed, epochs, rate, fast, sys.executable, os.environ.get("LABKIT_RESULTS")]
+pathlib.Path("../seen.json").write_text(json.dumps([*seen, os.getcwd(), os.getpid()]))
+```
+
+```{code-cell}
+import time
+
+if epochs == 13:
+    raise ValueError("thirteen\\nis too many")
+if epochs == 60:
+    time.sleep(60)
+```
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chapter:
+    """A book with one chapter that needs nothing but Python; the working directory is in it."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/t01-tiny\n"
+    )
+    (tmp_path / "book" / "t01-tiny.md").write_text(HEADER + TINY)
+    monkeypatch.chdir(tmp_path)
+    return Chapter("t01-tiny", tmp_path)
+
+
+@pytest.fixture
+def paired(tiny: Chapter) -> Chapter:
+    """The same chapter with its notebook, whose compared cell has the output it would have."""
+    notebook = notebook_from(tiny)
+    [compared] = [cell for cell in notebook.cells if "nbval-check-output" in cell.metadata.get("tags", [])]
+    compared.execution_count = 2
+    compared.outputs = [nbformat.v4.new_output("stream", name="stdout", text="two\n")]
+    nbformat.write(notebook, tiny.notebook)
+    return tiny

@@ -1,0 +1,86 @@
+"""After `make test`: what ran is what exists. Reads the two junit reports and prints one closing line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from labkit.lab.chapter import chapters
+from labkit.paths import book_root, data_folder
+
+NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
+
+
+def has_real_data() -> bool:
+    """Return whether LABKIT_DATA names a folder with CIFAR-10 (the user's cache folder does not count)."""
+    return bool(os.environ.get("LABKIT_DATA")) and (data_folder() / "cifar10.npz").is_file()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test of a report; `state` is passed, failed, or the reason why it was skipped."""
+
+    place: str
+    name: str
+    state: str
+
+
+def cases(report: Path) -> list[Case]:
+    """Return the tests in a junit report; none where there is no report."""
+    found = []
+    for element in ET.parse(report).iter("testcase") if report.is_file() else ():
+        skipped = element.find("skipped")
+        state = "passed" if len(element) == 0 else "failed"
+        if skipped is not None:
+            # An expected failure is reported as skipped too; its message is never NEEDS_DATA.
+            state = skipped.get("message", "skipped")
+        found.append(Case(element.get("classname", ""), element.get("name", ""), state))
+    return found
+
+
+def problems(root: Path, tests: list[Case], cells: list[Case]) -> Iterable[str]:
+    """Yield a line for each thing that exists and did not run, or ran and did not pass."""
+    for case in tests + cells:
+        if case.state == "failed":
+            yield f"failed: {case.place} {case.name}"
+        elif case.state != "passed" and (case in cells or case.state != NEEDS_DATA or has_real_data()):
+            yield f"skipped: {case.place} {case.name}: {case.state}"
+
+    for path in sorted((root / "tests").glob("test_*.py")):
+        # The place is tests.test_x or tests.test_x.TestClass.
+        if not any(path.stem in case.place.split(".") and case.state == "passed" for case in tests):
+            yield f"tests/{path.name}: no test of it passed"
+
+    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    if len(notebooks) != len(chapters(root)):
+        yield f"{len(notebooks)} notebooks for {len(chapters(root))} chapters"
+    ran = Counter(case.place for case in cells)
+    for path in notebooks:
+        code = sum(cell.cell_type == "code" for cell in nbformat.read(path, as_version=4).cells)
+        if ran[f"notebooks.{path.name}"] != code:
+            yield f"notebooks/{path.name}: {ran[f'notebooks.{path.name}']} of its {code} code cells ran"
+
+
+def main() -> int:
+    """Print the problems, then the closing line; return the exit code."""
+    root = book_root()
+    tests, cells = cases(root / "_build" / "tests.xml"), cases(root / "_build" / "nbval.xml")
+    found = list(problems(root, tests, cells))
+    for line in found:
+        print(line)
+    states = Counter(
+        case.state if case.state in ("passed", "failed") else "skipped" for case in tests + cells
+    )
+    print(f"{states['passed']} passed, {states['failed']} failed, {states['skipped']} skipped")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

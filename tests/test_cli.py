@@ -1,0 +1,112 @@
+"""The command line: help that shows how, errors that are one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+import labkit
+from labkit.batch.cli import main
+from labkit.lab.chapter import Chapter
+
+
+def labkit_command(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["pair"]])
+def test_help_has_examples(command: list[str]) -> None:
+    result = labkit_command(*command, "--help")
+    assert result.exit_code == 0
+    examples = result.output.partition("Examples:\n")[2].splitlines()
+    assert sum(line.strip().startswith(" ".join(["labkit", *command])) for line in examples) >= 3
+
+
+def test_version_and_the_data_group() -> None:
+    assert labkit.__version__ in labkit_command("--version").output
+    assert "fetch" in labkit_command("data", "--help").output
+
+
+def test_help_waits_for_no_heavy_import() -> None:
+    code = (
+        "import sys, labkit.batch.cli; "
+        "print([m for m in ('torch', 'numpy', 'papermill', 'jupytext', 'requests') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+ERRORS = {
+    "unknown chapter": (["run", "p99"], "unknown chapter 'p99'; the book has: t01-tiny"),
+    "unknown parameter": (
+        ["run", "t01", "-p", "epohcs=3"],
+        "unknown parameter 'epohcs' of t01-tiny; it has: profile",
+    ),
+    "wrong type": (["run", "t01", "-p", "epochs=3.5"], "parameter epochs of t01-tiny is int, not '3.5'"),
+    "unknown profile": (["run", "t01", "--profile", "huge"], "smoke, laptop, full"),
+    "profile as parameter": (["run", "t01", "-p", "profile=full"], "use --profile, not -p profile"),
+    "seed as parameter": (["run", "t01", "-p", "seed=1"], "use --seed, not -p seed"),
+    "second of two": (["run", "t01", "p99"], "unknown chapter 'p99'"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_one_line_and_nothing_runs(paired: Chapter, case: str) -> None:
+    arguments, message = ERRORS[case]
+    result = labkit_command(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not (paired.root / "runs").exists()
+
+
+def test_a_failing_chapter_does_not_stop_the_next_and_fails_the_command(paired: Chapter) -> None:
+    toc = paired.root / "_toc.yml"
+    toc.write_text(toc.read_text() + "- file: book/t02-tiny\n")
+    second = Chapter("t02-tiny", paired.root)
+    text = paired.source.read_text().replace("nbval-check-output", "hide-input")
+    second.source.write_text(text)
+    paired.source.write_text(text.replace("import time", "1 / 0"))
+    assert labkit_command("pair").exit_code == 0
+    result = labkit_command("run", "all")
+    assert result.exit_code == 1
+    assert (
+        "Error: t01-tiny: cell In [5] of runs/t01-tiny/smoke/seed-0.failed.ipynb failed: ZeroDiv"
+        in result.stderr
+    )
+    assert result.stdout == "t02-tiny: executed notebook in runs/t02-tiny/smoke/seed-0.ipynb\n"
+
+
+def test_pair_check_and_the_way_back(paired: Chapter) -> None:
+    assert labkit_command("pair").stdout == "notebooks/t01-tiny.ipynb: up to date\n"
+    assert labkit_command("pair", "--check").exit_code == 0
+    paired.notebook.write_text(paired.notebook.read_text().replace("# Tiny", "# Tinier"))
+    (paired.root / "notebooks" / "orphan.ipynb").write_text("{}")
+    result = labkit_command("pair", "--check")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "notebooks/t01-tiny.ipynb: cell 1 differs in source",
+        "notebooks/orphan.ipynb: no chapter of this name",
+    ]
+    result = labkit_command("pair", "--from-notebook", "t01")
+    assert result.stdout.startswith("wrote book/t01-tiny.md")
+    assert paired.title() == "Tinier"
+    assert labkit_command("pair", "--from-notebook").exit_code == 2
+
+
+def test_list_shows_title_parameters_and_records(paired: Chapter) -> None:
+    assert "records:    none" in labkit_command("list").output
+    for name in ("full/seed-10", "full/seed-2", "smoke/seed-0"):
+        path = paired.root / "results" / "t01-tiny" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    assert labkit_command("list").output.splitlines() == [
+        "t01-tiny: Tiny",
+        "  parameters: profile (str, default 'smoke'), seed (int, default 0), epochs (int, default 0), "
+        "rate (float, default 0.1), fast (bool, default False)",
+        "  records:    smoke seed 0; full seeds 2, 10",
+    ]

@@ -1,0 +1,82 @@
+"""The last check of `make test` sees whatever did not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ran import NEEDS_DATA, Case, cases, problems
+
+from labkit.lab.chapter import Chapter
+
+TESTS = [Case("tests.test_a", "test_one", "passed"), Case("tests.test_a", "test_two", NEEDS_DATA)]
+CELLS = [Case("notebooks.t01-tiny.ipynb", f"Cell {number}", "passed") for number in range(4)]
+
+
+@pytest.fixture
+def book(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    (paired.root / "tests").mkdir()
+    (paired.root / "tests" / "test_a.py").touch()
+    return paired.root
+
+
+def test_all_is_well(book: Path) -> None:
+    assert list(problems(book, TESTS, CELLS)) == []
+
+
+WRONG: dict[str, tuple[Callable[[Path], object], list[Case], list[Case], str]] = {
+    "failed test": (
+        Path.exists,
+        [*TESTS, Case("tests.test_a", "x", "failed")],
+        CELLS,
+        "failed: tests.test_a x",
+    ),
+    "test that was skipped": (Path.exists, [*TESTS, Case("tests.test_a", "x", "no GPU")], CELLS, "skipped:"),
+    "file without a passed test": (Path.exists, TESTS[1:], CELLS, "tests/test_a.py: no test of it passed"),
+    "file that did not run": (
+        lambda book: (book / "tests/test_b.py").touch(),
+        TESTS,
+        CELLS,
+        "tests/test_b.py",
+    ),
+    "cell that did not run": (Path.exists, TESTS, CELLS[1:], "3 of its 4 code cells ran"),
+    "cell that was skipped": (
+        Path.exists,
+        TESTS,
+        [*CELLS[1:], Case("notebooks.t01-tiny.ipynb", "Cell 0", NEEDS_DATA)],
+        "skipped: notebooks.t01-tiny.ipynb Cell 0",
+    ),
+    "chapter without notebook": (
+        lambda book: (book / "notebooks/t01-tiny.ipynb").unlink(),
+        TESTS,
+        [],
+        "0 notebooks for 1 chapters",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_did_not_run_is_named(book: Path, case: str) -> None:
+    change, tests, cells, message = WRONG[case]
+    change(book)
+    assert any(message in line for line in problems(book, tests, cells))
+
+
+def test_with_the_data_there_nothing_may_be_skipped(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (book / "cifar10.npz").touch()
+    monkeypatch.setenv("LABKIT_DATA", str(book))
+    assert any("test_two" in line for line in problems(book, TESTS, CELLS))
+
+
+def test_reports_are_read(tmp_path: Path) -> None:
+    report = tmp_path / "tests.xml"
+    assert cases(report) == []
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="tests.a" name="p"/>'
+        '<testcase classname="tests.a" name="f"><failure message="no"/></testcase>'
+        '<testcase classname="tests.a" name="x"><skipped type="pytest.xfail" message="later"/></testcase>'
+        "</testsuite></testsuites>"
+    )
+    assert [case.state for case in cases(report)] == ["passed", "failed", "later"]

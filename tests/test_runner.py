@@ -1,0 +1,106 @@
+"""Chapters run under this Python; what goes wrong is one line and leaves its traces in runs/."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from labkit.batch.runner import run
+from labkit.errors import LabkitError
+from labkit.lab.chapter import Chapter
+
+
+def seen(chapter: Chapter) -> list[Any]:
+    """Return what the chapter's cells saw of the world."""
+    return json.loads((chapter.root / "seen.json").read_text())
+
+
+def files(chapter: Chapter) -> list[str]:
+    return sorted(path.name for path in (chapter.root / "runs").rglob("*.ipynb"))
+
+
+def test_a_run_takes_its_parameters_and_is_executed_by_this_python(
+    paired: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A user's own python3 kernel, found before all others, that belongs to another installation.
+    spec = paired.root / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    argv = ["/bin/false", "{connection_file}"]
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(paired.root / "jupyter"))
+    monkeypatch.setenv("LABKIT_RESULTS", "as before")
+
+    executed = run(paired, "laptop", 3, {})
+
+    results, notebooks = paired.root / "results", paired.root / "notebooks"
+    assert seen(paired)[:-1] == ["laptop", 3, 0, 0.1, False, sys.executable, str(results), str(notebooks)]
+    assert executed == paired.root / "runs" / "t01-tiny" / "laptop" / "seed-3.ipynb"
+    assert files(paired) == ["seed-3.ipynb"]
+    outputs = [cell.outputs for cell in nbformat.read(executed, 4).cells if cell.get("outputs")]
+    assert outputs[0][0].text == "two\n"
+    assert os.environ["LABKIT_RESULTS"] == "as before"
+
+
+def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> None:
+    with pytest.raises(LabkitError) as caught:
+        run(paired, "smoke", 0, {"epochs": 13})
+    where = "runs/t01-tiny/smoke/seed-0.failed.ipynb"
+    assert str(caught.value) == f"t01-tiny: cell In [5] of {where} failed: ValueError: thirteen is too many"
+    assert "ValueError" in (paired.root / where).read_text()
+    assert files(paired) == ["seed-0.failed.ipynb"]
+    # Another value than the default: not the chapter as written, so no record of the book.
+    assert seen(paired)[6] is None
+
+    run(paired, "smoke", 0, {"epochs": 0})
+    assert files(paired) == ["seed-0.ipynb"]
+    assert seen(paired)[6] == str(paired.root / "results")
+
+
+def test_a_notebook_that_differs_from_its_source_is_not_run(paired: Chapter) -> None:
+    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 1"))
+    with pytest.raises(LabkitError, match="run `labkit pair t01-tiny`"):
+        run(paired, "smoke", 0, {})
+    assert files(paired) == []
+
+
+def test_an_interrupt_stops_the_kernel_and_keeps_the_cells_so_far(paired: Chapter) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from labkit.batch.cli import main; main()",
+        "run",
+        "t01",
+        "-p",
+        "epochs=60",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    trace = paired.root / "runs" / "t01-tiny" / "smoke" / "seed-0.running.ipynb"
+    deadline = time.monotonic() + 30
+    while not _is_sleeping(trace) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "Stopped; the cells so far are in runs/t01-tiny/smoke/."
+    assert "Traceback" not in errors
+    assert files(paired) == ["seed-0.running.ipynb"]
+    assert "two" in trace.read_text()
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen(paired)[-1], 0)
+
+
+def _is_sleeping(trace: Path) -> bool:
+    """Return whether the last cell has begun."""
+    try:
+        return bool(nbformat.read(trace, 4).cells[-1].metadata.papermill.status == "running")
+    except (FileNotFoundError, ValueError):
+        return False
