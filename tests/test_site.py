@@ -71,7 +71,9 @@ def _write_book(root: Path) -> None:
     (root / "_toc.yml").write_text(TOC)
     (root / "requirements.txt").write_text("numpy==2\n")
     (root / "book/references.bib").write_text("")
-    (root / "book/intro.md").write_text("# A book\n\nIt has [red](c1-red.md) and [blue](c2-blue.md).\n")
+    (root / "book/intro.md").write_text(
+        "# A book\n\nIt has [red](c1-red.md), [blue](c2-blue.md) and $a^2$.\n"
+    )
     (root / "notebooks").mkdir()
     for slug, module in (("c1-red", "red"), ("c2-blue", "blue")):
         text = CHAPTER.format(name=module, module=module, png=PNG)
@@ -153,6 +155,15 @@ def test_a_failing_cell_stops_the_build_also_after_a_good_one(book: Path) -> Non
     assert _executed(output) == []
 
 
+def test_plain_jupyter_book_stops_at_a_failing_cell_too(site: Path) -> None:
+    (site / "labkit/red.py").write_text('def word():\n    raise ValueError("no such colour")\n')
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(site)]
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    done = subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "c1-red, code cell 1 of 2: ValueError: no such colour" in done.stderr
+
+
 def test_a_warning_stops_every_build_until_it_is_gone(book: Path) -> None:
     intro = book / "book/intro.md"
     good = intro.read_text()
@@ -162,10 +173,17 @@ def test_a_warning_stops_every_build_until_it_is_gone(book: Path) -> None:
         assert code == 1
         assert re.search(r"^Error: \S*intro.md:.* 'nowhere.md'", output, re.MULTILINE), output
     intro.write_text(good)
+    code, output = _build(book)
+    assert code == 0, output
+
+
+def test_formulas_need_no_script(book: Path) -> None:
+    page = _page(book, "intro")
+    assert "<msup>" in page
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?://', page)
 
 
 def test_edit_links_stay_on_the_source(book: Path) -> None:
-    _build(book)
     page = _page(book, "c1-red")
     assert '/edit/main/book/c1-red.md"' in page
     assert '/blob/main/notebooks/c1-red.ipynb"' in page
@@ -214,7 +232,7 @@ def test_a_warning_that_the_page_does_not_show_is_found(site: Path) -> None:
     check(site)
     path.write_text(path.read_text().replace("the word is", "x.py:1: UserWarning: the word is"))
     with pytest.raises(
-        LabkitError, match="c2-blue: code cell 1 of 2 warns: x.py:1: UserWarning: the word is azure"
+        LabkitError, match=r"c2-blue: code cell 1 of 2 warns: x.py:1: UserWarning: the word is azure"
     ):
         check(site)
 

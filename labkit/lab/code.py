@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
-import tokenize
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def modules_used(
@@ -57,20 +56,25 @@ def _file_of(module: str, package: Path) -> Path | None:
     return None
 
 
-def without_comments(source: str) -> str:
-    """Return `source` without comments, docstrings and blank lines: what it does, not what it says."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            docstring = node.body[0]
-            for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
-                lines[row - 1] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+def meaning(source: str) -> str:
+    """Return what `source` does, as a text: its syntax tree without comments, docstrings and formatting.
+
+    The text is the same for all versions of Python that can read the source.
+    """
+    return _meaning(ast.parse(source))
+
+
+def _meaning(node: object) -> str:
+    if isinstance(node, list):
+        return f"[{','.join(map(_meaning, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = fields["body"][1:]
+    # Fields that are empty may be new in some version: leave them out.
+    told = (f"{name}={_meaning(value)}" for name, value in fields.items() if value not in (None, []))
+    return f"{type(node).__name__}({','.join(told)})"
 
 
 def digest(texts: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from labkit.lab.chapter import Chapter
-from labkit.lab.code import digest, modules_used, without_comments
+from labkit.lab.code import digest, meaning, modules_used
 
 # Rooms that describe, draw, run or publish what the others compute: editing them changes no result. The
 # data a lab hands out enters a record by its own fingerprint, not by the code that read it.
@@ -30,12 +30,12 @@ def experiment_cells(chapter: Chapter) -> list[str]:
 def code_hashes(chapter: Chapter) -> dict[str, str]:
     """Return a hash for the chapter's experiment and for each module of labkit that computes in it.
 
-    Comments and docstrings do not count: what the code does is hashed, not what it says of itself.
+    Comments, docstrings and formatting do not count: what the code does is hashed, not how it looks.
     """
     cells = experiment_cells(chapter)
-    hashes = {"chapter": digest(map(without_comments, cells))}
+    hashes = {"chapter": digest(map(meaning, cells))}
     for name, path in modules_used(cells, closed=NOT_COMPUTING).items():
-        hashes[name] = digest([without_comments(path.read_text(encoding="utf-8"))])
+        hashes[name] = digest([meaning(path.read_text(encoding="utf-8"))])
     return hashes
 
 

@@ -94,7 +94,7 @@ def read_record(path: Path) -> Record:
         content["claims"] = [Claim(**claim) for claim in content["claims"]]
         checked_profile(content["profile"])
         return Record(**content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, LabkitError) as error:
         raise LabkitError(f"{path} is not a record: {error}") from error
 
 

@@ -27,6 +27,7 @@ from sphinx.errors import SphinxError
 
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import PACKAGE, digest, modules_used
+from labkit.site.maths import setup_maths
 
 
 class FailingCell(SphinxError):
@@ -43,6 +44,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-check-consistency", stop_at_failing_cells)
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
+    setup_maths(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -1,0 +1,208 @@
+"""A run: what the lab hands out, what its record holds, what several records say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from labkit.errors import LabkitError
+from labkit.lab.claims import Claim, judge
+from labkit.lab.record import Record, read_record
+from labkit.lab.session import Lab, open_lab
+
+CHAPTER = """---
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# A trial
+
+```{code-cell}
+:tags: [figure]
+from labkit.show.draw import bars
+```
+
+```{code-cell}
+from labkit.measure.intervals import mean_interval
+```
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "p00-trial.md").write_text(CHAPTER)
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(book: Path, seed: int, effect: float, profile: str = "laptop", value: float = 0.5) -> Lab:
+    lab = open_lab("p00-trial", profile=profile, seed=seed, epochs=3)
+    lab.record("R1", [{"x": 1, "y": value}, {"x": 2, "y": None}])
+    lab.number("R1", "accuracy", value, paper="60 %")
+    lab.claim("R1", "A beats B", effect, "points")
+    lab.sheet("R1", torch.full((4, 6, 3), seed, dtype=torch.uint8))
+    lab.close()
+    return lab
+
+
+def test_a_record_holds_what_was_measured_and_made_of(book: Path) -> None:
+    run(book, 4, 0.1)
+    record = read_record(book / "runs/p00-trial/laptop/seed-4.json")
+    assert (record.chapter, record.profile, record.seed) == ("p00-trial", "laptop", 4)
+    assert record.parameters == {"epochs": 3}
+    assert record.rows == {"R1": [{"x": 1, "y": 0.5}, {"x": 2, "y": None}]}
+    assert record.claims == [Claim("R1", "A beats B", 0.1, "points", "")]
+    assert record.seconds > 0
+    assert record.peak_memory_mb > 50
+    assert record.versions["torch"] == torch.__version__
+    assert record.hardware["threads"] == torch.get_num_threads()
+    assert {"chapter", "labkit.measure", "labkit.measure.intervals"} == set(record.code)
+
+
+def test_under_labkit_run_the_record_goes_to_results(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_RESULTS", str(book / "results"))
+    run(book, 0, 0.1)
+    assert (book / "results/p00-trial/laptop/seed-0.json").is_file()
+    assert not (book / "runs").exists()
+
+
+def test_recorded_runs_are_seen_first_and_quoted_with_their_interval(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_RESULTS", str(book / "results"))
+    for seed, value in enumerate((0.5, 0.6, 0.7)):
+        run(book, seed, value - 0.4, value=value)
+    monkeypatch.delenv("LABKIT_RESULTS")
+    lab = run(book, 0, -0.2, profile="smoke", value=0.3)
+    recorded, here = lab.views()
+    assert (recorded.label, here.label) == ("recorded: laptop, 3 seeds", "this run: smoke, seed 0")
+    assert [row["seed"] for row in recorded.rows("R1")] == [0, 0, 1, 1, 2, 2]
+    half = 100 * 4.302653 * 0.1 / math.sqrt(3)
+    assert lab.report().quote("accuracy") == f"60.0 % [{60 - half:.1f} %, {60 + half:.1f} %]"
+    text = lab.report()._repr_markdown_()
+    assert "| R1 | accuracy | 60 % | 60.0 %" in text
+    assert "| 30.0 % |" in text
+    assert "-20.0 points, does not hold" in text
+    assert "Stale" not in text
+    with pytest.raises(LabkitError, match="'accuracy'"):
+        lab.report().quote("acuracy")
+
+
+def test_pictures_are_kept_and_checked(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_RESULTS", str(book / "results"))
+    run(book, 0, 0.1)
+    lab = run(book, 1, 0.1)
+    [record] = lab.recorded
+    assert lab.picture(record, "R1").startswith(b"\x89PNG")
+    (book / "results/p00-trial/laptop/seed-0-R1.png").write_bytes(b"altered")
+    with pytest.raises(LabkitError, match=r"seed-0-R1\.png"):
+        lab.picture(record, "R1")
+
+
+def test_a_change_of_the_experiment_makes_records_stale_and_one_of_a_figure_does_not(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_RESULTS", str(book / "results"))
+    run(book, 0, 0.1)
+    source = book / "book" / "p00-trial.md"
+    source.write_text(CHAPTER.replace("import bars", "import bars, curves  # prettier"))
+    assert open_lab("p00-trial", profile="smoke", seed=0).stale() == []
+    source.write_text(CHAPTER.replace("mean_interval", "Interval"))
+    assert open_lab("p00-trial", profile="smoke", seed=0).stale() == ["chapter"]
+
+
+def test_smoke_runs_on_embedded_images_whatever_is_there(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_DATA", str(book))
+    lab = open_lab("p00-trial", profile="smoke", seed=0)
+    train, test = lab.images("cifar10")
+    assert (train.name, len(train), len(test)) == ("glyphs/train", 4_000, 1_000)
+    with pytest.raises(LabkitError, match="cifar10"):
+        open_lab("p00-trial", profile="laptop", seed=0).images("cifar10")
+
+
+def test_one_line_errors_name_what_is_allowed(book: Path) -> None:
+    with pytest.raises(LabkitError, match="smoke, laptop, full"):
+        open_lab("p00-trial", profile="tiny", seed=0)
+    with pytest.raises(LabkitError, match="the book has: p00-trial"):
+        open_lab("p99", profile="smoke", seed=0)
+    lab = run(book, 0, 0.1)
+    for wrong in (
+        lambda: lab.claim("R1", "A beats B", 1.0),
+        lambda: lab.number("R1", "accuracy", 1.0),
+        lambda: lab.record("R2", []),
+        lambda: lab.sheet("R2", torch.randint(0, 256, (300, 300, 3), dtype=torch.uint8)),
+    ):
+        with pytest.raises(LabkitError):
+            wrong()
+
+
+@pytest.mark.parametrize("rows", [[{"x": float("nan")}], [{"x": torch.ones(2)}], [{"x": "long" * 60_000}]])
+def test_a_record_that_cannot_be_read_is_not_written(book: Path, rows: list[dict[str, object]]) -> None:
+    lab = open_lab("p00-trial", profile="smoke", seed=0)
+    lab.record("R1", rows)
+    with pytest.raises(LabkitError, match="record of p00-trial"):
+        lab.close()
+    assert not list(book.glob("runs/**/*.json"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content | {"schema": 2},
+        lambda content: content | {"profile": "tiny"},
+        lambda content: content | {"surplus": 1},
+        lambda content: {k: v for k, v in content.items() if k != "claims"},
+        lambda content: [],
+    ],
+)
+def test_a_damaged_record_is_named(book: Path, damage) -> None:
+    run(book, 0, 0.1)
+    path = book / "runs/p00-trial/laptop/seed-0.json"
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(LabkitError, match=r"seed-0\.json is not a record"):
+        read_record(path)
+
+
+def test_the_text_of_a_record_is_its_content(book: Path) -> None:
+    record = Record(
+        "p00-trial", "smoke", 0, rows={"R1": [{"a": "x},{y", "b": 1 / 3}]}, data=[{}], parameters={}
+    )
+    again = read_record(record.write(book))
+    assert again.rows == {"R1": [{"a": "x},{y", "b": 0.333333}]}
+    assert again.data == [{}]
+
+
+@pytest.mark.parametrize(
+    ("effects", "verdict"),
+    [
+        ([0.10, 0.11, 0.12], "reproduced"),
+        ([-0.10, -0.11, -0.12], "not reproduced"),
+        ([0.0, 0.0, 0.0], "not reproduced"),
+        ([0.30, -0.10, 0.10], "undecided"),
+        ([0.30], "undecided"),
+    ],
+)
+def test_the_verdict_follows_the_interval(effects: list[float], verdict: str) -> None:
+    assert judge([Claim("R1", "A beats B", effect, "", "") for effect in effects]).verdict == verdict
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    lab = open_lab("p00-trial", profile="smoke", seed=0)
+    lab.record("R1", [{"x": 1}])
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(LabkitError, match="No space left"):
+        lab.close()
+    assert [path for path in book.glob("runs/**/*") if path.is_file()] == []

@@ -1,0 +1,138 @@
+"""Figures, sheets, tables and sentences of a chapter."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from labkit.errors import LabkitError
+from labkit.lab.record import Number, Record
+from labkit.lab.report import Report
+from labkit.lab.session import View
+from labkit.models.convnet import Residual
+from labkit.show.draw import bars, curves
+from labkit.show.figure import figure
+from labkit.show.listing import listing
+from labkit.show.say import say
+from labkit.show.sheet import grid
+from labkit.show.table import table
+from labkit.show.tabs import Panels
+
+ALT = "Two curves, of which one rises while the other one falls"
+
+
+def lab(*labels: str):
+    rows = [{"seed": s, "x": x, "y": x * s, "arm": arm} for s in (1, 2) for x in (0, 1, 2) for arm in "ab"]
+    record = Record(
+        "p00-trial", "smoke", 0, rows={"R1": rows}, numbers=[Number("R1", "accuracy", 0.5, "%", "")]
+    )
+    views = [View(label, [record], None) for label in labels]
+    return SimpleNamespace(
+        chapter=SimpleNamespace(number="p00"), views=lambda: views, report=lambda: Report(record, [], [])
+    )
+
+
+def draw(drawn: Figure, rows: list[dict]) -> None:
+    axes = drawn.subplots()
+    curves(axes, rows, x="x", y="y", by="arm")
+    axes.legend()
+
+
+def svgs(panels: Panels) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", panels.html(), flags=re.DOTALL)
+
+
+def test_a_figure_is_drawn_once_a_view_recorded_first() -> None:
+    html = figure(lab("recorded: laptop, 2 seeds", "this run"), "R1", draw, alt=ALT).html()
+    assert html.index("recorded: laptop") < html.index(">this run<")
+    assert html.count("<svg") == 2
+    assert html.count(" checked>") == 1
+
+
+def test_each_figure_is_described_and_follows_the_theme() -> None:
+    for svg, view in zip(svgs(figure(lab("old", "new"), "R1", draw, alt=ALT)), ("old", "new"), strict=True):
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == f"{ALT} ({view})"
+        assert "currentColor" in svg
+        assert "#010203" not in svg
+
+
+def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
+    panels = [figure(lab("old", "new"), "R1", draw, alt=ALT), Panels("other", [("one", "<p>1</p>")], b"")]
+    page = "".join(panel.html() for panel in panels)
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for reference in re.findall(r'(?:href="#|url\(#|for=")([\w-]+)', page):
+        assert reference in ids
+
+
+def test_where_html_cannot_be_shown_there_is_a_picture() -> None:
+    bundle = figure(lab("old"), "R1", draw, alt=ALT)._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG")
+
+
+def test_a_figure_is_the_same_each_time_it_is_drawn() -> None:
+    one, two = (figure(lab("old"), "R1", draw, alt=ALT).html() for _ in range(2))
+    assert one == two
+
+
+def test_a_figure_without_description_is_refused() -> None:
+    with pytest.raises(LabkitError, match="text alternative"):
+        figure(lab("old"), "R1", draw, alt="figure.png")
+
+
+def test_curves_show_mean_and_range_over_seeds() -> None:
+    axes = Figure().subplots()
+    rows = [{"seed": s, "x": x, "y": x * s, "arm": "a"} for s in (1, 3) for x in (2, 1)]
+    curves(axes, [*rows, {"seed": 1, "x": 9, "y": None, "arm": "a"}], x="x", y="y", by="arm")
+    assert np.array(axes.lines[0].get_xydata()).tolist() == [[1, 2], [2, 4]]
+    [band] = axes.collections
+    corners = band.get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (1, 6)
+
+
+def test_bars_show_mean_and_interval() -> None:
+    axes = Figure().subplots()
+    bars(axes, [{"arm": "a", "y": value} for value in (1.0, 2.0, 3.0)], x="arm", ys=["y"])
+    assert axes.patches[0].get_height() == 2
+    [stem] = axes.collections[0].get_segments()
+    assert stem[:, 1].tolist() == pytest.approx([2 - 2.48414, 2 + 2.48414], rel=1e-4)
+
+
+def test_a_grid_puts_images_where_they_belong() -> None:
+    rows = [torch.zeros(3, 3, 4, 4), torch.full((3, 3, 4, 4), 300.0)]
+    picture = grid(rows, gap=2)
+    assert picture.shape == (10, 16, 3)
+    assert (picture[:4, :4] == 0).all()
+    assert (picture[4:6] == 255).all()
+    assert (picture[:4, 4:6] == 255).all()
+    assert Image.fromarray(picture.numpy()).size == (16, 10)
+
+
+def test_a_listing_is_the_code_that_runs() -> None:
+    text = listing(Residual).data
+    assert text.startswith("```python\n# labkit.models.convnet.Residual\nclass Residual(nn.Module):")
+    assert "self.scale * self.branch(x)" in text
+
+
+def test_a_table_has_a_line_a_row() -> None:
+    assert table([{"a": 1 / 3, "b": None}, {"a": 2, "b": "x"}]).data.splitlines() == [
+        "| a | b |",
+        "|---|---|",
+        "| 0.3333 | – |",
+        "| 2 | x |",
+    ]
+
+
+def test_sentences_take_their_numbers_from_runs() -> None:
+    assert say(lab("old"), "It is {accuracy}.").data == "It is 50.0 % (this run)."
+    with pytest.raises(LabkitError, match="no number is called 'speed'"):
+        say(lab("old"), "{speed}")
