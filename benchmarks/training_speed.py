@@ -1,0 +1,142 @@
+"""How fast `fit` trains ResNet-20, side by side with the bare step and with a usual loop, in one run.
+
+    python -m benchmarks.training_speed            # about two minutes on two idle cores
+
+- bare step: the same model, batch size, precision and memory layout on one fixed batch: no data, no logging.
+- usual loop: DataLoader with worker processes, PIL transforms, float32, as in most public CIFAR-10 scripts.
+- fit: labkit's loop with the same augmentation on whole batches, in the precision it chooses.
+
+The three take turns, so that a machine that slows down slows all of them; the first round warms up and
+does not count. Images are random: speed does not depend on what they show. Prints images per second and
+ratios, as median over rounds, and writes them to benchmarks/results/training_speed.json.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from labkit.data.augment import flip, normalize, pad_crop
+from labkit.data.batches import Loader
+from labkit.data.images import Images
+from labkit.data.vision import torchvision
+from labkit.lab.provenance import hardware, versions
+from labkit.models.resnet import resnet20
+from labkit.paths import write_atomically
+from labkit.training.fit import fit
+from labkit.training.precision import choose
+
+BATCH, STEPS, ROUNDS = 128, 40, 5
+MEAN, STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def images() -> Images:
+    """Return as many random images as one round takes."""
+    x = torch.randint(0, 256, (BATCH * STEPS, 3, 32, 32), dtype=torch.uint8)
+    return Images("random", x, torch.randint(0, 10, (len(x),)), tuple("0123456789"), "random")
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """The images as PIL pictures through torchvision's transforms, one at a time."""
+
+    def __init__(self, source: Images) -> None:
+        t = torchvision.transforms
+        self.x, self.y = source.x.permute(0, 2, 3, 1).contiguous().numpy(), source.y.tolist()
+        scaled = t.Normalize([m / 255 for m in MEAN], [s / 255 for s in STD])
+        self.transform = t.Compose([t.RandomHorizontalFlip(), t.RandomCrop(32, 4), t.ToTensor(), scaled])
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        """Return picture and label."""
+        return self.transform(Image.fromarray(self.x[i])), self.y[i]
+
+
+def network() -> tuple[nn.Module, torch.optim.SGD]:
+    """Return a new ResNet-20 and its optimizer."""
+    model = resnet20().to(DEVICE)
+    return model, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+
+
+def bare_step(source: Images) -> None:
+    """Take the steps of one round on one fixed batch."""
+    model, optimizer = network()
+    precision = choose(DEVICE)
+    precision.place(model)
+    batch = Loader(source, BATCH, [normalize(MEAN, STD)], 0).batch(0)
+    x, y = precision.layout(batch.x), batch.y
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        with precision.autocast():
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+    loss.item()  # wait for the device
+
+
+def usual_loop(source: Images) -> None:
+    """Train for one round as most public scripts do."""
+    model, optimizer = network()
+    loader = DataLoader(Pictures(source), BATCH, shuffle=True, num_workers=2)
+    for x, y in loader:
+        loss = F.cross_entropy(model(x.to(DEVICE)), y.to(DEVICE))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()  # such scripts print a running loss
+
+
+def labkit_fit(source: Images) -> None:
+    """Train for one round with labkit."""
+    model, optimizer = network()
+    loader = Loader(source, BATCH, [flip, pad_crop(4), normalize(MEAN, STD)], 0)
+    fit(model, loader, STEPS, optimizer).series("loss")
+
+
+def main() -> None:
+    """Run all rounds, print and write the result."""
+    source = images()
+    contestants: dict[str, Callable[[], None]] = {
+        "bare step": lambda: bare_step(source.to(DEVICE)),
+        "usual loop": lambda: usual_loop(source),
+        "fit": lambda: labkit_fit(source.to(DEVICE)),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in tqdm(range(ROUNDS + 1), "rounds"):
+        for name, contest in contestants.items():
+            started = time.perf_counter()
+            contest()
+            speeds[name].append(BATCH * STEPS / (time.perf_counter() - started))
+    speeds = {name: values[1:] for name, values in speeds.items()}
+    ratios = {
+        f"fit / {other}": [a / b for a, b in zip(speeds["fit"], speeds[other], strict=True)]
+        for other in ("bare step", "usual loop")
+    }
+    result = {
+        "precision": choose(DEVICE).name,
+        "hardware": hardware(DEVICE),
+        "versions": versions(),
+        "images per second": speeds,
+        "ratios": ratios,
+    }
+    for name, values in (speeds | ratios).items():
+        print(f"{name:18} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
+    path = Path(__file__).parent / "results" / "training_speed.json"
+    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
