@@ -130,6 +130,17 @@ def test_smoke_runs_on_embedded_images_whatever_is_there(book: Path, monkeypatch
         open_lab("p00-trial", profile="laptop", seed=0).images("cifar10")
 
 
+def test_a_run_that_is_not_smoke_can_be_resumed(book: Path) -> None:
+    assert open_lab("p00-trial", profile="smoke", seed=0).checkpoint("dense net") == []
+    keys = []
+    for parameters in ({"epochs": 1}, {"epochs": 1}, {"epochs": 2}):
+        lab = open_lab("p00-trial", profile="laptop", seed=3, **parameters)
+        [checkpoint] = lab.checkpoint("Dense, net")
+        assert checkpoint.path == book / "runs/p00-trial/laptop/seed-3/dense-net.safetensors"
+        keys.append(checkpoint.key)
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_one_line_errors_name_what_is_allowed(book: Path) -> None:
     with pytest.raises(LabkitError, match="smoke, laptop, full"):
         open_lab("p00-trial", profile="tiny", seed=0)

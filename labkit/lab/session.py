@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +24,12 @@ from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.chapter import Chapter, find_chapter
 from labkit.lab.claims import Claim
+from labkit.lab.code import digest
 from labkit.lab.profile import checked_profile
 from labkit.lab.record import Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.paths import write_atomically
+from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose
 
 T = TypeVar("T")
@@ -82,6 +86,19 @@ class Lab:
         if train.differences:
             print(f"differs from the original: {train.differences}")
         return train.to(self.device), test.to(self.device)
+
+    def checkpoint(self, name: str) -> list[Checkpoint]:
+        """Return the callback, the last of its `fit`, with which a killed run of this chapter resumes exactly.
+
+        `name` tells the trainings of a chapter apart. Checkpoints stay under `runs/`; those of other code,
+        data or parameters are ignored. The smoke profile takes seconds and gets none.
+        """
+        if self.profile == "smoke":
+            return []
+        made_of = (self._record.code, self._record.parameters, self._record.data, self.device.type, name)
+        folder = self.chapter.root / "runs" / self.chapter.slug / self.profile / f"seed-{self.seed}"
+        file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
+        return [Checkpoint(folder / file, digest([json.dumps(made_of)]))]
 
     def record(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``."""

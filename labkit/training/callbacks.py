@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,17 @@ from labkit.training.history import History
 
 @dataclass
 class Training:
-    """What callbacks see of a training: `step` counts from 0, `loss` is that of the last gradient."""
+    """What callbacks see of a training: `step` counts from 0, `loss` is that of the last gradient.
+
+    A callback that restores an earlier state sets `done`, in `on_start`, to the number of steps behind it.
+    """
 
     model: nn.Module
     optimizer: Optimizer
+    steps: int
+    callbacks: Sequence[Callback] = ()
     history: History = field(default_factory=History)
+    done: int = 0
     step: int = 0
     batch: Batch = None  # type: ignore[assignment]  # there from the first step on
     loss: Tensor = None  # type: ignore[assignment]  # there from the first gradient on
@@ -27,6 +33,13 @@ class Training:
 
 class Callback:
     """Base of all callbacks: every moment does nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what must survive a stop between two steps: a tree of tensors, numbers and texts."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned; `on_start` was called before."""
 
     def on_start(self, training: Training) -> None:
         """Before the first step."""

@@ -44,7 +44,7 @@ def fit(
     device = next(model.parameters()).device
     number_format = choose(device, precision)
     number_format.place(model)
-    training = Training(model, optimizer)
+    training = Training(model, optimizer, steps, callbacks)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -59,8 +59,8 @@ def fit(
     for callback in callbacks:
         callback.on_start(training)
     try:
-        for training.step in tqdm(range(steps), title, unit="batch", leave=False, mininterval=0.5):
-            batch = loader.batch(training.step)
+        for step in tqdm(range(training.done, steps), title, unit="batch", leave=False):
+            batch, training.step = loader.batch(step), step
             training.batch = Batch(number_format.layout(batch.x), batch.y, batch.index)
             for callback in callbacks:
                 callback.on_step_start(training)

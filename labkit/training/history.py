@@ -18,13 +18,22 @@ class History:
         self._steps.setdefault(name, []).append(step)
         self._values.setdefault(name, []).append(value.detach())
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return all series as name → [steps, values]."""
+        return {name: [torch.tensor(steps), self._stacked(name)] for name, steps in self._steps.items()}
+
+    def restore(self, state: dict[str, list[Tensor]]) -> None:
+        """Replace all series by those that `state` returned."""
+        self._steps = {name: steps.tolist() for name, (steps, _) in state.items()}
+        self._values = {name: list(values) for name, (_, values) in state.items()}
+
     def names(self) -> list[str]:
         """Return the names of all series."""
         return list(self._values)
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Return steps and values of the series `name`; KeyError where it was never logged."""
-        return list(self._steps[name]), torch.stack(self._values[name]).double().tolist()
+        return list(self._steps[name]), self._stacked(name).double().tolist()
 
     def sampled(self, name: str, every: int) -> list[tuple[int, float]]:
         """Return (step, value) of every `every`-th entry, the first included."""
@@ -36,3 +45,8 @@ class History:
         steps, values = self.series(name)
         blocks = [(steps[i : i + size], values[i : i + size]) for i in range(0, len(steps), size)]
         return [(block_steps[-1], sum(block) / len(block)) for block_steps, block in blocks]
+
+    def _stacked(self, name: str) -> Tensor:
+        values = self._values[name]
+        # after a resume, the first values may be on the CPU and the last on an accelerator
+        return torch.stack([value.to(values[-1].device) for value in values])

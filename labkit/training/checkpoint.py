@@ -1,0 +1,84 @@
+"""Exact resume: a training that was killed goes on to bitwise the same weights and history, on a CPU."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from labkit.errors import LabkitError
+from labkit.training.callbacks import Callback, Training
+from labkit.training.tree import load_tree, save_tree
+
+
+class Checkpoint(Callback):
+    """Saves the whole state of a training every `every` steps and at its end, and starts from what it finds.
+
+    Give it as the last callback, so that it sees what the others did in a step. The state is that of model,
+    optimizer, history, other callbacks and all random generators; batches need none, being a function of the
+    step (`Loader`). `key` names what is trained (code, data, parameters): a file with another key, or for
+    another number of steps, or damaged, is ignored and overwritten.
+    """
+
+    def __init__(self, path: Path, key: str, every: int = 100) -> None:
+        self.path, self.key, self.every = path, key, every
+
+    def on_start(self, training: Training) -> None:
+        """Restore the state saved last, if there is one."""
+        assert training.callbacks[-1] is self, "the checkpoint must be the last callback"
+        try:
+            saved = load_tree(self.path)
+        except LabkitError:
+            return
+        if (saved["key"], saved["steps"]) != (self.key, training.steps):
+            return
+        training.model.load_state_dict(saved["model"])
+        training.optimizer.load_state_dict(saved["optimizer"])
+        training.history.restore(saved["history"])
+        for callback, state in zip(training.callbacks[:-1], saved["callbacks"], strict=True):
+            callback.restore(state)
+        restore_random_states(saved["random"])
+        training.done = saved["done"]
+
+    def on_step_end(self, training: Training) -> None:
+        """Save the state when it is time."""
+        done = training.step + 1
+        if done % self.every and done != training.steps:
+            return
+        state = {
+            "key": self.key,
+            "steps": training.steps,
+            "done": done,
+            "model": dict(training.model.state_dict()),
+            "optimizer": training.optimizer.state_dict(),
+            "history": training.history.state(),
+            "callbacks": [callback.state() for callback in training.callbacks[:-1]],
+            "random": random_states(),
+        }
+        save_tree(self.path, state)
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of all global random generators: Python, NumPy, torch, and torch on every GPU."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Put back what `random_states` returned."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
