@@ -57,12 +57,20 @@ def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> 
     assert str(caught.value) == f"t01-tiny: cell In [5] of {where} failed: ValueError: thirteen is too many"
     assert "ValueError" in (paired.root / where).read_text()
     assert files(paired) == ["seed-0.failed.ipynb"]
-    # Another value than the default: not the chapter as written, so no record of the book.
-    assert seen(paired)[6] is None
 
     run(paired, "smoke", 0, {"epochs": 0})
     assert files(paired) == ["seed-0.ipynb"]
-    assert seen(paired)[6] == str(paired.root / "results")
+
+
+@pytest.mark.parametrize(
+    ("profile", "parameters", "recorded"),
+    [("laptop", {"epochs": 0}, True), ("laptop", {"epochs": 5}, False), ("smoke", {}, False)],
+)
+def test_trials_and_smoke_runs_are_not_recorded(
+    paired: Chapter, profile: str, parameters: dict[str, int], recorded: bool
+) -> None:
+    run(paired, profile, 0, parameters)
+    assert seen(paired)[6] == (str(paired.root / "results") if recorded else None)
 
 
 def test_a_notebook_that_differs_from_its_source_is_not_run(paired: Chapter) -> None:

@@ -33,8 +33,8 @@ def run(
 ) -> Path:
     """Execute the chapter's notebook and return the executed copy, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
 
-    The record goes to the same path under ``results/``, or stays under ``runs/`` where a parameter differs
-    from its default. While it runs the copy is called ``seed-<n>.running.ipynb`` and grows cell by cell;
+    The record goes to the same path under ``results/``, or stays under ``runs/`` for the smoke profile and
+    where a parameter differs from its default. While it runs the copy is called ``seed-<n>.running.ipynb`` and grows cell by cell;
     that is what an interrupt leaves. A bar counts the cells; with `verbose` the chapter's own lines are
     shown as they are printed.
 
@@ -43,13 +43,14 @@ def run(
     """
     defaults = defaults_of(chapter)
     values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-    # A trial with other parameters must not replace the record of the chapter as it is written.
-    as_written = all(values[name] == defaults[name] for name in parameters)
+    # A trial with other parameters must not replace the record of the chapter as it is written, and a smoke
+    # run shows that the cells run, not what they find.
+    recorded = profile != "smoke" and all(values[name] == defaults[name] for name in parameters)
     folder = chapter.root / "runs" / chapter.slug / profile
     folder.mkdir(parents=True, exist_ok=True)
     running, failed, done = (folder / f"seed-{seed}{state}.ipynb" for state in (".running", ".failed", ""))
     try:
-        with records_go_to(chapter.root / "results" if as_written else None):
+        with records_go_to(chapter.root / "results" if recorded else None):
             papermill.execute_notebook(
                 chapter.notebook,
                 running,
