@@ -33,10 +33,10 @@ def run(
 ) -> Path:
     """Execute the chapter's notebook and return the executed copy, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
 
-    The record goes to the same path under ``results/``, or stays under ``runs/`` for the smoke profile and
-    where a parameter differs from its default. While it runs the copy is called ``seed-<n>.running.ipynb`` and grows cell by cell;
-    that is what an interrupt leaves. A bar counts the cells; with `verbose` the chapter's own lines are
-    shown as they are printed.
+    The record goes to the same path under ``results/``. It stays under ``runs/`` for the smoke profile, and
+    where a parameter differs from its default. While it runs, the copy is called
+    ``seed-<n>.running.ipynb`` and grows cell by cell; that is what an interrupt leaves. A bar counts the
+    cells; with `verbose` the chapter's own lines are shown as they are printed.
 
     Raises LabkitError before the first cell where a parameter is unknown or has another type, and after a
     failing cell, whose traceback is then in ``seed-<n>.failed.ipynb``.

@@ -63,16 +63,18 @@ class Lab:
         """Return the value for the profile of this run."""
         return {"smoke": smoke, "laptop": laptop, "full": full}[self.profile]
 
-    def images(self, name: str) -> tuple[Images, Images]:
+    def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
         """Return the train and test images of `name` on the lab's device, and print which they are.
 
         The smoke profile takes the embedded glyphs (4,000 and 1,000 images) instead, whatever is on the
-        machine. Raises LabkitError where the set is not there or damaged.
+        machine. With `n_train`, only the first so many training images. Raises LabkitError where the set is
+        not there, damaged or smaller.
         """
         if self.profile == "smoke":
             train, test = glyphs("train", 4_000), glyphs("test", 1_000)
         else:
             train, test = load(name, "train"), load(name, "test")
+        train = train.first(n_train or len(train))
         for images in (train, test):
             self._record.data.append(
                 {
@@ -88,7 +90,7 @@ class Lab:
         return train.to(self.device), test.to(self.device)
 
     def checkpoint(self, name: str) -> list[Checkpoint]:
-        """Return the callback, the last of its `fit`, with which a killed run of this chapter resumes exactly.
+        """Return the callback, the last of its `fit`, with which a killed run resumes exactly.
 
         `name` tells the trainings of a chapter apart. Checkpoints stay under `runs/`; those of other code,
         data or parameters are ignored. The smoke profile takes seconds and gets none.
