@@ -88,10 +88,10 @@ def test_recorded_runs_are_seen_first_and_quoted_with_their_interval(
     assert (recorded.label, here.label) == ("recorded: laptop, 3 seeds", "this run: smoke, seed 0")
     assert [row["seed"] for row in recorded.rows("R1")] == [0, 0, 1, 1, 2, 2]
     half = 100 * 4.302653 * 0.1 / math.sqrt(3)
-    assert lab.report().quote("accuracy") == f"60.0 % [{60 - half:.1f} %, {60 + half:.1f} %]"
+    assert lab.report().quote("accuracy") == f"60.0\u00a0% [{60 - half:.1f}\u00a0%, {60 + half:.1f}\u00a0%]"
     text = lab.report()._repr_markdown_()
-    assert "| R1 | accuracy | 60 % | 60.0 %" in text
-    assert "| 30.0 % |" in text
+    assert "| R1 | accuracy | 60 % | 60.0\u00a0%" in text
+    assert "| 30.0\u00a0% |" in text
     assert "-20.0 points, does not hold" in text
     assert "Stale" not in text
     with pytest.raises(LabkitError, match="'accuracy'"):

@@ -133,6 +133,6 @@ def test_a_table_has_a_line_a_row() -> None:
 
 
 def test_sentences_take_their_numbers_from_runs() -> None:
-    assert say(lab("old"), "It is {accuracy}.").data == "It is 50.0 % (this run)."
+    assert say(lab("old"), "It is {accuracy}.").data == "It is 50.0\u00a0% (this run)."
     with pytest.raises(LabkitError, match="no number is called 'speed'"):
         say(lab("old"), "{speed}")

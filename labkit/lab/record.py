@@ -34,7 +34,7 @@ class Number:
     def show(self, value: float | None = None) -> str:
         """Return `value` (this number's own by default) as text with its unit."""
         value = self.value if value is None else value
-        return f"{100 * value:.1f} %" if self.unit == "%" else f"{value:.3g} {self.unit}".strip()
+        return f"{100 * value:.1f}\u00a0%" if self.unit == "%" else f"{value:.3g} {self.unit}".strip()
 
 
 @dataclass

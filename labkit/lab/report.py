@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, Judgement, judge
+from labkit.lab.code import digest
 from labkit.lab.record import Number, Record
 from labkit.measure.intervals import mean_interval
 
@@ -41,17 +42,22 @@ class Report:
             judged.append((new, judge(made) if made else None))
         return judged
 
-    def claims(self, rows: Collection[str] = ()) -> str:
-        """Return the claims of `rows` (all by default) as a Markdown table: effect, verdict, this run."""
+    def claims(self, rows: Collection[str] = (), *, anchors: bool = False) -> str:
+        """Return the claims of `rows` (all by default) as a Markdown table: effect, verdict, this run.
+
+        With `anchors`, links can lead to each claim: for the one table of a page that shows them all.
+        """
         lines = ["| | claim | paper | recorded effect | verdict | this run |", "|---|---|---|---|---|---|"]
         for claim, judgement in self.judgements():
             if rows and claim.row not in rows:
                 continue
-            effect, verdict = (_effect(judgement), f"**{judgement.verdict}**") if judgement else ("–", "–")
-            here = f"{_signed(claim, claim.effect)}, {'holds' if claim.effect > 0 else 'does not hold'}"
-            lines.append(
-                f"| {claim.row} | {claim.text} | {claim.paper or '–'} | {effect} | {verdict} | {here} |"
+            effect, verdict = (
+                (effect_text(judgement), f"**{judgement.verdict}**") if judgement else ("–", "–")
             )
+            here = f"{_signed(claim, claim.effect)}, {'holds' if claim.effect > 0 else 'does not hold'}"
+            anchor = f'<span id="{claim_anchor(claim)}"></span>' if anchors else ""
+            text, paper = f"{anchor}{claim.text}", claim.paper or "–"
+            lines.append(f"| {claim.row} | {text} | {paper} | {effect} | {verdict} | {here} |")
         return "\n".join(lines)
 
     def numbers(self) -> str:
@@ -81,10 +87,15 @@ class Report:
         return text
 
     def _repr_markdown_(self) -> str:
-        return "\n\n".join((self.provenance(), self.numbers(), self.claims()))
+        return "\n\n".join((self.provenance(), self.numbers(), self.claims(anchors=True)))
 
     def _recorded_numbers(self, name: str) -> list[Number]:
         return [number for old in self.recorded for number in old.numbers if number.name == name]
+
+
+def claim_anchor(claim: Claim) -> str:
+    """Return the id that a claim has in the results table of its chapter."""
+    return f"claim-{digest([claim.text])[:8]}"
 
 
 def _mean(numbers: Sequence[Number]) -> str:
@@ -96,7 +107,8 @@ def _mean(numbers: Sequence[Number]) -> str:
     return f"{first.show(interval.mean)} [{first.show(interval.low)}, {first.show(interval.high)}]"
 
 
-def _effect(judgement: Judgement) -> str:
+def effect_text(judgement: Judgement) -> str:
+    """Return the mean effect with its unit and, over several seeds, its 95 % interval."""
     claim, effect = judgement.claim, judgement.effect
     if math.isnan(effect.low):
         return f"{_signed(claim, effect.mean)} (one seed)"
@@ -104,4 +116,6 @@ def _effect(judgement: Judgement) -> str:
 
 
 def _signed(claim: Claim, value: float) -> str:
-    return f"{100 * value:+.1f} points" if claim.unit == "points" else f"{value:+.3g} {claim.unit}".strip()
+    if claim.unit == "points":
+        return f"{round(100 * value, 1) + 0.0:+.1f} points"  # no minus before a zero
+    return f"{value:+.3g} {claim.unit}".strip()

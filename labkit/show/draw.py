@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from labkit.lab.record import Row
@@ -35,7 +36,9 @@ def bars(axes: Axes, rows: Sequence[Row], *, x: str, ys: Sequence[str]) -> None:
     for k, y in enumerate(ys):
         means = [mean_interval([row[y] for row in rows if row[x] == name]) for name in names]
         at = [i + (k - (len(ys) - 1) / 2) * width for i in range(len(names))]
-        reach = [0.0 if m.n == 1 else m.high - m.mean for m in means]
+        reach = None if means[0].n == 1 else [m.high - m.mean for m in means]
         hatch = ("", "//", "..", "xx")[k % 4]  # told apart without colour
-        axes.bar(at, [m.mean for m in means], 0.9 * width, yerr=reach, label=y, hatch=hatch, capsize=3)
+        ink = mpl.rcParams["text.color"]
+        heights = [m.mean for m in means]
+        axes.bar(at, heights, 0.9 * width, yerr=reach, label=y, hatch=hatch, ecolor=ink, capsize=3)
     axes.set_xticks(range(len(names)), names)

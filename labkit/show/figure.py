@@ -43,7 +43,7 @@ _STYLE: Any = {
 }
 
 
-def figure(lab: Lab, table: str, draw: Draw, *, alt: str, size: tuple[float, float] = (7.0, 3.4)) -> Panels:
+def figure(lab: Lab, table: str, draw: Draw, *, alt: str, size: tuple[float, float] = (5.6, 3.1)) -> Panels:
     """Draw the rows of `table` with `draw(figure, rows)`: recorded runs first, this run in a second tab.
 
     Each row carries its `seed`. `alt` tells in a sentence what the figure shows to those who cannot see
@@ -73,7 +73,10 @@ def _svg(drawn: Figure, name: str, alt: str) -> str:
     used = set(re.findall(r'(?:href="#|url\(#)([\w-]+)', svg))
     svg = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(href="#|url\(#)([\w-]+)', rf"\g<1>{name}-\g<2>", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+    # Small enough for letters that can be read on a phone; on a wide page the figure grows by a fifth.
+    svg = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", svg, count=2)
+    style = f"width:100%;max-width:{1.2 * drawn.get_figwidth():.1f}in;height:auto"
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{style}"', 1)
 
 
 def _png(drawn: Figure) -> bytes:
