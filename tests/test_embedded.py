@@ -1,16 +1,19 @@
 """The embedded glyphs: the same bits everywhere, the right shapes, and a problem worth learning."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Polygon
+from PIL import Image
 from torch import Tensor, nn
 
 from labkit.data import embedded
 from labkit.data.embedded import CLASSES, SHAPES, glyphs
 from labkit.errors import LabkitError
+from labkit.show.sheet import grid
 
 
 def test_the_bits_are_the_committed_ones_and_come_soon() -> None:
@@ -200,3 +203,10 @@ def test_errors_are_one_line_and_name_what_is_allowed() -> None:
     for n, seed in ((0, 0), (-5, 0), (10, -1)):
         with pytest.raises(LabkitError, match=rf"^glyphs needs n of 1 or more .* n={n}, seed={seed}$"):
             glyphs("train", n, seed)
+
+
+def test_the_picture_on_the_data_page_is_what_the_generator_draws() -> None:
+    images = glyphs("test", 200)
+    rows = [torch.stack([images.x[images.y == k][row] for k in range(10)]) for row in range(3)]
+    picture = Path(__file__).parent.parent / "book" / "_static" / "glyphs.png"
+    assert np.array_equal(np.asarray(Image.open(picture)), grid(rows).numpy())
