@@ -11,7 +11,7 @@ import torch
 
 from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, judge
-from labkit.lab.record import Record, read_record
+from labkit.lab.record import Record, read_record, with_interval
 from labkit.lab.session import Lab, open_lab
 
 CHAPTER = """---
@@ -88,11 +88,11 @@ def test_recorded_runs_are_seen_first_and_quoted_with_their_interval(
     assert (recorded.label, here.label) == ("recorded: laptop, 3 seeds", "this run: smoke, seed 0")
     assert [row["seed"] for row in recorded.rows("R1")] == [0, 0, 1, 1, 2, 2]
     half = 100 * 4.302653 * 0.1 / math.sqrt(3)
-    assert lab.report().quote("accuracy") == f"60.0\u00a0% [{60 - half:.1f}\u00a0%, {60 + half:.1f}\u00a0%]"
+    assert lab.report().quote("accuracy") == f"60.0 [{60 - half:.1f}, {60 + half:.1f}]\u00a0%"
     text = lab.report()._repr_markdown_()
-    assert "| R1 | accuracy | 60 % | 60.0\u00a0%" in text
+    assert "| R1 | accuracy | 60 % | 60.0 [" in text
     assert "| 30.0\u00a0% |" in text
-    assert "-20.0 points, does not hold" in text
+    assert "-20.0\u00a0points, does not hold" in text
     assert "Stale" not in text
     with pytest.raises(LabkitError, match="'accuracy'"):
         lab.report().quote("acuracy")
@@ -217,3 +217,9 @@ def test_a_disk_that_is_full_leaves_nothing_behind(book: Path, monkeypatch: pyte
     with pytest.raises(LabkitError, match="No space left"):
         lab.close()
     assert [path for path in book.glob("runs/**/*") if path.is_file()] == []
+
+
+def test_values_are_told_with_interval_and_unit() -> None:
+    assert with_interval((0.5, 0.4, 0.6), 100, "%") == "50.0 [40.0, 60.0]\u00a0%"
+    assert with_interval((1.234,), 1, "") == "1.23"
+    assert with_interval((-0.0003,), 100, "points", "+") == "+0.0\u00a0points"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 import labkit
+from labkit.batch.verify_command import verify
 from labkit.cli_errors import OneLineErrors
 
 EXAMPLES = """
@@ -16,7 +18,9 @@ Examples:
   labkit run p22                                one chapter, smoke size (seconds)
   labkit run p22 --profile laptop --seed 1      on real data, minutes
   labkit run p22 -p epochs=3 --verbose          another parameter, all it prints
+  labkit run all --profile laptop --seeds 0-2   three seeds of each; recorded ones are skipped
   labkit run all --profile full                 the papers' protocols, on a GPU
+  labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
   labkit data list                              data sets, and where they are found
 """
@@ -25,7 +29,10 @@ Examples:
 @click.group(cls=OneLineErrors, epilog=EXAMPLES)
 @click.version_option(labkit.__version__, prog_name="labkit")
 def main() -> None:
-    """Run, list and pair the chapters of the book, and fetch their data."""
+    """Run, list, verify and pair the chapters of the book, and fetch their data."""
+
+
+main.add_command(verify)
 
 
 # Handed on unread: only `labkit data` itself pays for importing the data rooms.
@@ -71,17 +78,29 @@ def _records(folder: Path) -> str:
 @main.command()
 @click.argument("names", metavar="CHAPTER...", nargs=-1, required=True)
 @click.option("--profile", default="smoke", show_default=True, help="Size: smoke, laptop or full.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), help="One seed.  [default: 0]")
+@click.option("--seeds", metavar="N,N-M,…", help="Several seeds: 0,1,2 or 0-2.")
 @click.option("-p", "texts", metavar="NAME=VALUE", multiple=True, help="A parameter; may be repeated.")
+@click.option("--force", is_flag=True, help="Run again what is recorded.")
 @click.option("--verbose", is_flag=True, help="Show what the chapter prints.")
+@click.option("--engine", default="local", show_default=True, help="Where: local or dask.")
+@click.option("--jobs", type=click.IntRange(min=1), help="local: runs side by side.  [default: 1]")
+@click.option("--scheduler", metavar="ADDRESS", help="dask: tcp://HOST:PORT, or DASK_SCHEDULER_ADDRESS.")
+@click.option("--gpus", type=click.IntRange(min=0), help="dask: GPUs for each run.  [default: 0]")
 @click.pass_context
 def run(
     context: click.Context,
     names: tuple[str, ...],
     profile: str,
-    seed: int,
+    seed: int | None,
+    seeds: str | None,
     texts: tuple[str, ...],
+    force: bool,
     verbose: bool,
+    engine: str,
+    jobs: int | None,
+    scheduler: str | None,
+    gpus: int | None,
 ) -> None:
     """Execute chapters (by slug, by number such as p22, or `all`) and record their results.
 
@@ -90,41 +109,33 @@ def run(
       labkit run p22
       labkit run p22 p04 --profile laptop --seed 1
       labkit run p22 -p epochs=3
-      labkit run all --profile full
+      labkit run all --profile laptop --seeds 0-2 --jobs 2
+      labkit run all --profile full --engine dask --scheduler tcp://HOST:8786 --gpus 1
 
     The executed notebook goes to runs/CHAPTER/PROFILE/seed-N.ipynb, the record to the same path under
-    results/, or under runs/ where -p changes a default. Every name and parameter is checked before the
-    first cell of the first chapter. A chapter that fails does not stop those after it; the exit code is
-    then 1 (130 after Ctrl-C).
+    results/, or under runs/ where -p changes a default. A run whose record is there, made by the present
+    code, is skipped. Every name and parameter is checked before the first cell of the first chapter. A run
+    that fails does not stop the others; the exit code is then 1 (130 after Ctrl-C).
     """
-    from labkit.batch.parameters import checked, from_texts
-    from labkit.batch.runner import defaults_of
-    from labkit.batch.runner import run as run_chapter
-    from labkit.errors import LabkitError
-    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.batch.engines import choose, table, watched
+    from labkit.batch.jobs import planned, seeds_of
 
-    for option in ("profile", "seed"):
-        if any(text.startswith(f"{option}=") for text in texts):
-            raise LabkitError(f"use --{option}, not -p {option}=…")
-    plans = []
-    for chapter in chapters() if names == ("all",) else map(find_chapter, names):
-        defaults = defaults_of(chapter)
-        parameters = from_texts(texts, defaults, chapter.slug)
-        checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-        plans.append((chapter, parameters))
-
-    failures = 0
-    for chapter, parameters in plans:
-        try:
-            executed = run_chapter(chapter, profile, seed, parameters, verbose=verbose)
-            click.echo(f"{chapter.slug}: executed notebook in {executed.relative_to(chapter.root)}")
-        except LabkitError as error:
-            click.echo(f"Error: {error}", err=True)
-            failures += 1
-        except KeyboardInterrupt:
-            click.echo(f"Stopped; the cells so far are in runs/{chapter.slug}/{profile}/.", err=True)
-            context.exit(130)
-    context.exit(1 if failures else 0)
+    chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
+    plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)
+    outcomes = []
+    try:
+        with closing(chosen.outcomes(plan)) as coming:
+            for outcome in watched(coming, len(plan)):
+                outcomes.append(outcome)
+    except KeyboardInterrupt:
+        where = f"{plan[0].slug}/{profile}/" if len(plan) == 1 else ""
+        click.echo(f"Stopped; the cells so far are in runs/{where}.", err=True)
+        context.exit(130)
+    if len(plan) > 1:
+        click.echo(table(outcomes))
+    elif outcomes[0].state != "failed":
+        click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
+    context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)
 
 
 @main.command()

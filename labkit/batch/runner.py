@@ -28,6 +28,19 @@ def defaults_of(chapter: Chapter) -> dict[str, Value]:
     return parameters_of(notebook_from(chapter), chapter.slug)
 
 
+def record_of(chapter: Chapter, profile: str, seed: int, parameters: Mapping[str, Any]) -> Path | None:
+    """Return the file under ``results/`` that this run writes; None for one that is not recorded.
+
+    A trial with other parameters must not replace the record of the chapter as it is written, and a smoke
+    run shows that the cells run, not what they find.
+    """
+    defaults = defaults_of(chapter)
+    values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
+    if profile == "smoke" or any(values[name] != defaults[name] for name in parameters):
+        return None
+    return chapter.root / "results" / chapter.slug / profile / f"seed-{seed}.json"
+
+
 def run(
     chapter: Chapter, profile: str, seed: int, parameters: Mapping[str, Any], *, verbose: bool = False
 ) -> Path:
@@ -43,9 +56,7 @@ def run(
     """
     defaults = defaults_of(chapter)
     values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-    # A trial with other parameters must not replace the record of the chapter as it is written, and a smoke
-    # run shows that the cells run, not what they find.
-    recorded = profile != "smoke" and all(values[name] == defaults[name] for name in parameters)
+    recorded = record_of(chapter, profile, seed, parameters)
     folder = chapter.root / "runs" / chapter.slug / profile
     folder.mkdir(parents=True, exist_ok=True)
     running, failed, done = (folder / f"seed-{seed}{state}.ipynb" for state in (".running", ".failed", ""))
@@ -60,7 +71,8 @@ def run(
                 # Asked to end in the middle of a cell (Ctrl-C), a kernel prints a traceback.
                 shutdown_kernel="immediate",
                 cwd=chapter.notebook.parent,
-                progress_bar={"desc": f"{chapter.number} {profile} seed {seed}"},
+                # Below a bar that counts runs it leaves nothing behind.
+                progress_bar={"desc": f"{chapter.number} {profile} seed {seed}", "leave": None},
                 stdout_file=sys.stdout if verbose else None,
                 # A training cell may take an hour: its own progress bar is shown to whoever is watching.
                 stderr_file=sys.stderr if verbose or sys.stderr.isatty() else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,17 @@ class Number:
     unit: str
     paper: str
 
-    def show(self, value: float | None = None) -> str:
-        """Return `value` (this number's own by default) as text with its unit."""
-        value = self.value if value is None else value
-        return f"{100 * value:.1f}\u00a0%" if self.unit == "%" else f"{value:.3g} {self.unit}".strip()
+    def show(self, *values: float) -> str:
+        """Return `values` (this number's own by default) as text: ``x unit`` or ``x [low, high] unit``."""
+        return with_interval(values or (self.value,), 100 if self.unit == "%" else 1, self.unit)
+
+
+def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = "") -> str:
+    """Return a value, or a value and the two ends of its interval, times `scale` and followed by `unit`."""
+    form = f"{sign}z.1f" if scale == 100 else f"{sign}z.3g"  # z: no minus before a zero
+    mean, *ends = (f"{scale * value:{form}}" for value in values)
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return f"{mean}{interval}\u00a0{unit}".rstrip("\u00a0")
 
 
 @dataclass
@@ -61,7 +69,10 @@ class Record:
     @property
     def machine(self) -> str:
         """The hardware in words."""
-        return str(self.hardware.get("gpu") or "{cpu}, {threads} threads".format(**self.hardware))
+        if gpu := self.hardware.get("gpu"):
+            return str(gpu)
+        threads = self.hardware["threads"]
+        return f"{self.hardware['cpu']}, {threads} thread{'s' * (threads > 1)}"
 
     def write(self, folder: Path) -> Path:
         """Write the record as `folder/<chapter>/<profile>/seed-<n>.json`, whole or not at all.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, Judgement, judge
 from labkit.lab.code import digest
-from labkit.lab.record import Number, Record
-from labkit.measure.intervals import mean_interval
+from labkit.lab.record import Number, Record, with_interval
+from labkit.measure.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -101,21 +100,19 @@ def claim_anchor(claim: Claim) -> str:
 def _mean(numbers: Sequence[Number]) -> str:
     if not numbers:
         return ""
-    interval, first = mean_interval([number.value for number in numbers]), numbers[0]
-    if math.isnan(interval.low):
-        return first.show()
-    return f"{first.show(interval.mean)} [{first.show(interval.low)}, {first.show(interval.high)}]"
+    return numbers[0].show(*_known(mean_interval([number.value for number in numbers])))
 
 
 def effect_text(judgement: Judgement) -> str:
     """Return the mean effect with its unit and, over several seeds, its 95 % interval."""
-    claim, effect = judgement.claim, judgement.effect
-    if math.isnan(effect.low):
-        return f"{_signed(claim, effect.mean)} (one seed)"
-    return f"{_signed(claim, effect.mean)} [{_signed(claim, effect.low)}, {_signed(claim, effect.high)}]"
+    text = _signed(judgement.claim, *_known(judgement.effect))
+    return f"{text} (one seed)" if judgement.effect.n == 1 else text
 
 
-def _signed(claim: Claim, value: float) -> str:
-    if claim.unit == "points":
-        return f"{round(100 * value, 1) + 0.0:+.1f} points"  # no minus before a zero
-    return f"{value:+.3g} {claim.unit}".strip()
+def _known(interval: Interval) -> tuple[float, ...]:
+    """Return the mean, with the ends of the interval where there are several runs."""
+    return (interval.mean,) if interval.n == 1 else (interval.mean, interval.low, interval.high)
+
+
+def _signed(claim: Claim, *values: float) -> str:
+    return with_interval(values, 100 if claim.unit == "points" else 1, claim.unit, sign="+")

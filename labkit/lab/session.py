@@ -28,6 +28,7 @@ from labkit.lab.code import digest
 from labkit.lab.profile import checked_profile
 from labkit.lab.record import Number, Record, Row, best_records
 from labkit.lab.report import Report
+from labkit.lab.standing import changed_code
 from labkit.paths import write_atomically
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose
@@ -171,11 +172,7 @@ class Lab:
 
     def stale(self) -> list[str]:
         """Return the names of the code that has changed since the recorded runs were made."""
-        now = self._record.code
-        old = [record.code for record in self.recorded]
-        return sorted(
-            {name for code in old for name in now.keys() | code.keys() if now.get(name) != code.get(name)}
-        )
+        return changed_code(self.recorded, self._record.code)
 
 
 def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:

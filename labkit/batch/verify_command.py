@@ -1,0 +1,39 @@
+"""The command `verify`: look over the recorded runs."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("names", metavar="[CHAPTER]...", nargs=-1)
+@click.option("--strict", is_flag=True, help="Exit 1 for stale records, too.")
+@click.pass_context
+def verify(context: click.Context, names: tuple[str, ...], strict: bool) -> None:
+    """Check the records in results/: whole, consistent, and made by the code as it is now.
+
+    \b
+    Examples:
+      labkit verify
+      labkit verify p22
+      labkit verify --strict                 stale records are an error, too
+
+    A line for each fault, then one for each chapter and profile. The exit code is 1 where a record is
+    damaged or contradicts another. A record is stale when code that computes in it has changed since.
+    """
+    from labkit.batch.parameters import parameters_of
+    from labkit.errors import LabkitError
+    from labkit.lab import verify as room
+    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.paths import book_root
+
+    try:
+        chosen = list(dict.fromkeys(find_chapter(name) for name in names)) or chapters()
+        found = room.verify(book_root(), chosen, lambda chapter: parameters_of(chapter.read(), chapter.slug))
+    except LabkitError as error:
+        raise click.ClickException(str(error)) from error
+    for line in found.faults:
+        click.echo(line, err=True)
+    for line in found.summary:
+        click.echo(line)
+    context.exit(1 if found.faults or (strict and found.stale) else 0)

@@ -1,0 +1,57 @@
+"""How the book stands: what the records of each chapter and profile say, and whether they still hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.lab.chapter import Chapter, chapters
+from labkit.lab.claims import Judgement, judge
+from labkit.lab.profile import PROFILES, Profile
+from labkit.lab.provenance import code_hashes
+from labkit.lab.record import Record, records
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The records of one chapter and profile, and the names of the code that changed since they were made."""
+
+    chapter: Chapter
+    profile: Profile
+    records: Sequence[Record]
+    stale: Sequence[str]
+
+    @property
+    def state(self) -> str:
+        """What became of the code since the runs were recorded, in words."""
+        return f"stale, changed since: {', '.join(self.stale)}" if self.stale else "unchanged since"
+
+    def judgements(self) -> list[Judgement]:
+        """Return what the records say of each claim made in any of them."""
+        texts = dict.fromkeys(claim.text for record in self.records for claim in record.claims)
+        made = [claim for record in self.records for claim in record.claims]
+        return [judge([claim for claim in made if claim.text == text]) for text in texts]
+
+
+def standings(root: Path) -> list[Standing]:
+    """Return how each chapter of the book at `root` stands at each profile that has records.
+
+    In the order of the book, the largest profile first; `smoke` excepted: it shows that cells run. Raises
+    LabkitError where a record is damaged.
+    """
+    found = []
+    for chapter in chapters(root):
+        for profile in reversed(PROFILES[1:]):
+            if made := records(chapter, root / "results", profile):
+                stale = changed_code(made, code_hashes(chapter))
+                found.append(Standing(chapter, profile, made, stale))
+    return found
+
+
+def changed_code(made: Sequence[Record], now: Mapping[str, str]) -> list[str]:
+    """Return the names of the code whose hash in any of the records is not the one it has `now`."""
+    old = [record.code for record in made]
+    return sorted(
+        {name for code in old for name in now.keys() | code.keys() if now.get(name) != code.get(name)}
+    )

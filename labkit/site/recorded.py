@@ -1,0 +1,67 @@
+"""What was run where: the tables of the page of recorded runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from docutils import nodes
+
+from labkit.lab.record import Record
+from labkit.lab.standing import Standing
+from labkit.site.tables import table
+
+
+def recorded_runs(found: Sequence[Standing]) -> Iterator[nodes.Node]:
+    """Yield for each chapter and profile its runs in a table, and in a list what they were made of."""
+    for standing in found:
+        name = f"{standing.chapter.number}: {standing.chapter.title()}, profile {standing.profile}"
+        yield nodes.rubric("", name)
+        yield table(["Seed", "Time", "Memory", "Precision", "Hardware", "Commit"], _runs(standing.records))
+        made_of = [
+            f"Libraries: {_each(map(_libraries, standing.records))}.",
+            f"Parameters: {_each(map(_parameters, standing.records))}.",
+            *_data(standing.records),
+            f"Code: {standing.state}.",
+        ]
+        yield nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph(text=text)) for text in made_of))
+
+
+def _runs(records: Sequence[Record]) -> list[list[str | nodes.Node]]:
+    return [
+        [
+            str(record.seed),
+            _duration(record.seconds),
+            f"{record.peak_memory_mb / 1000:.1f}\u00a0GB",
+            record.precision,
+            record.machine,
+            nodes.literal(text=str(record.commit.get("sha", ""))[:8] or "–"),
+        ]
+        for record in records
+    ]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f}\u00a0s" if seconds < 100 else f"{seconds / 60:.1f}\u00a0min"
+
+
+def _each(texts: Iterator[str]) -> str:
+    """Return what all seeds have in common, or each of the variants there are."""
+    return "; or ".join(dict.fromkeys(texts))
+
+
+def _libraries(record: Record) -> str:
+    return ", ".join(f"{name} {version}" for name, version in record.versions.items())
+
+
+def _parameters(record: Record) -> str:
+    return ", ".join(f"{name} = {value!r}" for name, value in record.parameters.items()) or "none"
+
+
+def _data(records: Sequence[Record]) -> list[str]:
+    parts = [part for record in records for part in record.data]
+    texts = (
+        f"Data: {part['name']}, {part['images']:,} images, fingerprint {part['fingerprint']}; "
+        f"{part['differences'] or 'as published'}."
+        for part in parts
+    )
+    return list(dict.fromkeys(texts))

@@ -1,0 +1,167 @@
+"""The front page and the page of recorded runs: made from the records, and again when they change."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from contextlib import redirect_stderr, redirect_stdout
+from html import unescape
+from pathlib import Path
+
+import pytest
+from conftest import HEADER
+from sphinx.cmd.build import build_main
+
+from labkit.lab.chapter import Chapter
+from labkit.lab.claims import Claim
+from labkit.lab.provenance import code_hashes
+from labkit.lab.record import Record
+from labkit.lab.report import Report, claim_anchor
+
+ANCHORED, GONE = Claim("R1", "A beats B", 0.0, "points", ""), Claim("R2", "C < D & E", 0.0, "decades", "")
+
+# Plain Sphinx with the parser and the extension of the book: jupyter-book adds nothing to these pages.
+CONFIG = """
+extensions = ["myst_nb", "labkit.site.extension"]
+root_doc = "book/intro"
+exclude_patterns = ["results", "_build"]
+nb_execution_mode = "off"
+html_theme = "basic"
+"""
+FRONT = HEADER.replace(
+    "jupytext:\n", "jupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
+)
+CHAPTER = f"""# A trial
+
+```{{code-cell}}
+from labkit.measure.intervals import mean_interval
+```
+
+## Results
+
+<span id="{claim_anchor(ANCHORED)}"></span>
+"""
+
+
+def write(book: Path, seed: int, effect: float, profile: str = "laptop") -> None:
+    claims = [
+        Claim(claim.row, claim.text, value, claim.unit, "")
+        for claim, value in ((ANCHORED, effect), (GONE, (-1) ** seed * 2.0))
+    ]
+    Record(
+        chapter="p00-trial",
+        profile=profile,  # type: ignore[arg-type]
+        seed=seed,
+        parameters={"epochs": 0},
+        data=[{"name": "shapes", "images": 9_000, "fingerprint": "abc", "differences": "nine copies"}],
+        code=code_hashes(Chapter("p00-trial", book)),
+        commit={"sha": "abcdef0123" * 4, "clean": True},
+        versions={"python": "3.11.7", "torch": "2.13.0"},
+        hardware={"cpu": "a processor", "threads": 2},
+        seconds=612.0 + seed,
+        peak_memory_mb=3900,
+        claims=claims,
+    ).write(book / "results")
+
+
+def build(book: Path) -> tuple[set[str], str, str]:
+    """Build; return the pages that were read again, and the text of the two pages, tags taken out."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = build_main(["-b", "html", "-W", "--keep-going", str(book), str(book / "_build/html")])
+    assert code == 0, err.getvalue()
+    read = re.findall(
+        r"reading sources\.\.\. \[\s*\d+%\] (\S+)", re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())
+    )
+    return set(read), *(text_of(book, page) for page in ("intro", "runs"))  # type: ignore[return-value]
+
+
+def html_of(book: Path, page: str) -> str:
+    return (book / f"_build/html/book/{page}.html").read_text(encoding="utf-8")
+
+
+def text_of(book: Path, page: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html_of(book, page))).split())
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("board")
+    (root / "book").mkdir()
+    (root / "conf.py").write_text(CONFIG)
+    (root / "requirements.txt").write_text("")
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n- file: book/runs\n"
+    )
+    (root / "book/p00-trial.md").write_text(FRONT + CHAPTER)
+    (root / "book/plain.md").write_text("---\norphan: true\n---\n\n# Plain\n\nNo record enters here.\n")
+    (root / "book/runs.md").write_text("# Runs\n\n```{recorded-runs}\n```\n")
+    (root / "book/intro.md").write_text(
+        "# Intro\n\n```{scoreboard}\n```\n\n```{toctree}\np00-trial\nruns\n```\n"
+    )
+    return root
+
+
+def test_the_tables_follow_the_records(book: Path) -> None:
+    _, board, runs = build(book)
+    assert "No run is recorded yet." in board
+    assert "No run is recorded yet." in runs
+
+    # One seed: nothing is decided. The page without a directive is not read again.
+    write(book, 0, 0.10)
+    read, board, _ = build(book)
+    assert read == {"book/intro", "book/runs", "book/p00-trial"}
+    assert "p00 laptop 1 0 0 2" in board
+    assert "R1 A beats B +10.0 points (one seed) ? undecided" in board
+
+    write(book, 1, 0.11)
+    write(book, 2, 0.12)
+    write(book, 0, -0.2, profile="full")
+    _, board, runs = build(book)
+    assert "Chapter Seeds ✓ reproduced ✗ not reproduced ? undecided" in board
+    # The larger profile comes first.
+    assert "p00 full 1 0 0 2 p00 laptop 3 1 0 1" in board
+    assert "R1 A beats B +11.0 [+8.5, +13.5] points ✓ reproduced" in board
+    assert "R2 C < D & E" in board
+    assert "Code: unchanged since." in board
+    assert runs.count("a processor, 2 threads") == 4
+    assert "2 10.2 min 3.9 GB float32 a processor, 2 threads abcdef01" in runs.replace("\u00a0", " ")
+    assert runs.count("Libraries: python 3.11.7, torch 2.13.0.") == 2
+    assert "Data: shapes, 9,000 images, fingerprint abc; nine copies." in runs
+
+    # A claim leads to its row in the chapter, one that the chapter makes no more to the results.
+    links = re.findall(r'href="(p00-trial\.html[^"]*)">(A beats|C &lt; D)', html_of(book, "intro"))
+    row = f"p00-trial.html#{claim_anchor(ANCHORED)}"
+    assert set(links) == {(row, "A beats"), ("p00-trial.html#results", "C &lt; D")}
+    assert build(book)[0] == set()
+
+    # The code that the records were made by changes: every page made from them says so.
+    source = book / "book/p00-trial.md"
+    source.write_text(source.read_text().replace("mean_interval", "Interval"))
+    read, board, runs = build(book)
+    assert {"book/intro", "book/runs"} <= read
+    assert "p00 laptop , stale 3" in board
+    assert "Code: stale, changed since: chapter." in runs
+
+    for path in (book / "results").rglob("*.json"):
+        path.unlink()
+    assert "No run is recorded yet." in build(book)[1]
+
+
+def test_a_damaged_record_stops_the_build_and_is_named(book: Path) -> None:
+    path = book / "results/p00-trial/laptop/seed-4.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"schema": 1}))
+    with pytest.raises(AssertionError, match=r"seed-4\.json is not a record"):
+        build(book)
+    path.unlink()
+
+
+def test_each_claim_has_its_anchor_in_the_closing_table_alone() -> None:
+    report = Report(Record("p00-trial", "smoke", 0, claims=[ANCHORED, GONE]), [], [])
+    anchors = [f'<span id="{claim_anchor(claim)}"></span>' for claim in (ANCHORED, GONE)]
+    assert anchors[0] != anchors[1]
+    shown = report._repr_markdown_()
+    assert [shown.count(anchor) for anchor in anchors] == [1, 1]
+    assert "<span" not in report.claims(["R1"])
