@@ -33,7 +33,7 @@ def lab(*labels: str):
     record = Record(
         "p00-trial", "smoke", 0, rows={"R1": rows}, numbers=[Number("R1", "accuracy", 0.5, "%", "")]
     )
-    views = [View(label, [record], None) for label in labels]
+    views = [View(label, [record]) for label in labels]
     return SimpleNamespace(
         chapter=SimpleNamespace(number="p00"), views=lambda: views, report=lambda: Report(record, [], [])
     )

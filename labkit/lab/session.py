@@ -42,7 +42,6 @@ class View:
 
     label: str
     records: Sequence[Record]
-    folder: Path
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of `table` over all runs, each with its `seed`."""
@@ -133,13 +132,11 @@ class Lab:
 
     def views(self) -> list[View]:
         """Return the runs to draw from: the best recorded ones first, then this one."""
-        views = [View(f"this run: {self.profile}, seed {self.seed}", [self._record], self.folder)]
+        views = [View(f"this run: {self.profile}, seed {self.seed}", [self._record])]
         if self.recorded:
             profile, count = self.recorded[0].profile, len(self.recorded)
             seeds = "1 seed" if count == 1 else f"{count} seeds"
-            views.insert(
-                0, View(f"recorded: {profile}, {seeds}", self.recorded, self.chapter.root / "results")
-            )
+            views.insert(0, View(f"recorded: {profile}, {seeds}", self.recorded))
         return views
 
     def picture(self, record: Record, table: str) -> bytes:
