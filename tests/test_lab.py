@@ -11,7 +11,8 @@ import torch
 
 from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, judge
-from labkit.lab.record import Record, read_record, with_interval
+from labkit.lab.record import Number, Record, read_record, with_interval
+from labkit.lab.report import Report
 from labkit.lab.session import Lab, open_lab
 
 CHAPTER = """---
@@ -223,3 +224,10 @@ def test_values_are_told_with_interval_and_unit() -> None:
     assert with_interval((0.5, 0.4, 0.6), 100, "%") == "50.0 [40.0, 60.0]\u00a0%"
     assert with_interval((1.234,), 1, "") == "1.23"
     assert with_interval((-0.0003,), 100, "points", "+") == "+0.0\u00a0points"
+
+
+def test_the_interval_of_a_share_stays_between_nothing_and_all() -> None:
+    numbers = [Number("R1", "share", value, "%", "") for value in (0.9, 0.95, 1.0)]
+    records = [Record("p00", "laptop", seed, numbers=[number]) for seed, number in enumerate(numbers)]
+    half = 100 * 4.302653 * 0.05 / math.sqrt(3)
+    assert Report(records[0], records, []).quote("share") == f"95.0 [{95 - half:.1f}, 100.0]\u00a0%"

@@ -100,7 +100,10 @@ def claim_anchor(claim: Claim) -> str:
 def _mean(numbers: Sequence[Number]) -> str:
     if not numbers:
         return ""
-    return numbers[0].show(*_known(mean_interval([number.value for number in numbers])))
+    values = _known(mean_interval([number.value for number in numbers]))
+    if numbers[0].unit == "%":  # a share cannot leave 0..1, and so its interval need not
+        values = tuple(min(max(value, 0.0), 1.0) for value in values)
+    return numbers[0].show(*values)
 
 
 def effect_text(judgement: Judgement) -> str:
