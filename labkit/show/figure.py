@@ -81,6 +81,7 @@ def _svg(drawn: Figure, name: str, alt: str) -> str:
 
 def _png(drawn: Figure) -> bytes:
     buffer = io.BytesIO()
+    drawn.set_layout_engine("none")  # drawing the SVG has laid it out: not again
     FigureCanvasAgg(drawn)
     drawn.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()
