@@ -1,4 +1,4 @@
-"""How a command shows a LabkitError: one line and a non-zero exit code, no traceback."""
+"""How commands show what went wrong: one line and a non-zero exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except LabkitError as error:
             raise click.ClickException(str(error)) from error
+
+
+def one_line(name: str, message: str) -> str:
+    """Return an exception's name and message as a single line (the traceback has the rest)."""
+    return " ".join(f"{name}: {message}".split()).rstrip(": ")

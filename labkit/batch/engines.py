@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from labkit.batch.jobs import Job, Outcome, perform, perform_apart, shares
+from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -84,7 +85,11 @@ class Dask:
             }
             for future in as_completed(futures, loop=client.loop):
                 lost = future.exception()
-                yield Outcome(futures[future], "failed", _line(lost)) if lost else future.result()
+                yield (
+                    Outcome(futures[future], "failed", one_line(type(lost).__name__, str(lost)))
+                    if lost
+                    else future.result()
+                )
 
     def _client(self) -> Client:
         from distributed import Client
@@ -92,7 +97,8 @@ class Dask:
         try:
             return Client(self.scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise LabkitError(f"no dask scheduler answers at {self.scheduler!r} ({_line(error)})") from error
+            reason = one_line(type(error).__name__, str(error))
+            raise LabkitError(f"no dask scheduler answers at {self.scheduler!r} ({reason})") from error
 
 
 def _on_worker(job: Job, gpus: int) -> Outcome:
@@ -158,7 +164,3 @@ def table(outcomes: Iterable[Outcome]) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
         for row in rows
     )
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def perform(job: Job, *, verbose: bool = False) -> Outcome:
         state, detail = "failed", str(error)
     except Exception as error:
         traceback.print_exc()
-        state, detail = "failed", " ".join(f"{job.slug}: {type(error).__name__}: {error}".split())
+        state, detail = "failed", f"{job.slug}: {one_line(type(error).__name__, str(error))}"
     return Outcome(job, state, detail, time.monotonic() - started)
 
 

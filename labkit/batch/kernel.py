@@ -41,8 +41,3 @@ def records_go_to(results: Path | None) -> Iterator[None]:
         os.environ.pop("LABKIT_RESULTS", None)
         if before is not None:
             os.environ["LABKIT_RESULTS"] = before
-
-
-def one_line(name: str, message: str) -> str:
-    """Return an exception's name and message as a single line (the traceback has the rest)."""
-    return " ".join(f"{name}: {message}".split()).rstrip(": ")

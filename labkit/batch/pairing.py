@@ -13,7 +13,8 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import ValidationError
 from nbformat.reader import NotJSONError
 
-from labkit.batch.kernel import ThisPython, one_line, records_go_to
+from labkit.batch.kernel import ThisPython, records_go_to
+from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import digest

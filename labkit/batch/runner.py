@@ -11,9 +11,10 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from labkit.batch.kernel import ThisPython, one_line, records_go_to
+from labkit.batch.kernel import ThisPython, records_go_to
 from labkit.batch.pairing import differences, notebook_from
 from labkit.batch.parameters import Value, checked, parameters_of
+from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter
 

@@ -18,6 +18,7 @@ from labkit.paths import write_atomically
 
 SCHEMA = 1
 LARGEST_BYTES = 200_000
+LARGEST_PICTURE = 150_000  # bytes, too
 
 Row = dict[str, Any]
 
@@ -82,16 +83,16 @@ class Record:
         path = folder / self.chapter / self.profile / f"seed-{self.seed}.json"
         content = {"schema": SCHEMA} | dataclasses.asdict(self)
         try:
-            text = _json(_short(content)) + "\n"
+            written = f"{_json(_short(content))}\n".encode()
         except (TypeError, ValueError) as error:
             raise LabkitError(
                 f"record of {self.chapter}: {error}; rows hold text, numbers and None"
             ) from error
-        if len(text) > LARGEST_BYTES:
+        if len(written) > LARGEST_BYTES:
             raise LabkitError(
-                f"record of {self.chapter}: {len(text)} bytes, more than {LARGEST_BYTES}: thin its rows"
+                f"record of {self.chapter}: {len(written)} bytes, more than {LARGEST_BYTES}: thin its rows"
             )
-        write_atomically(path, text.encode())
+        write_atomically(path, written)
         return path
 
 

@@ -26,7 +26,7 @@ from labkit.lab.chapter import Chapter, find_chapter
 from labkit.lab.claims import Claim
 from labkit.lab.code import digest
 from labkit.lab.profile import checked_profile
-from labkit.lab.record import Number, Record, Row, best_records
+from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.lab.standing import changed_code
 from labkit.paths import write_atomically
@@ -124,10 +124,9 @@ class Lab:
         """Keep a picture, uint8 (H, W, 3), to be saved beside the record as PNG of at most 150 kB."""
         buffer = io.BytesIO()
         Image.fromarray(picture.cpu().numpy()).save(buffer, "PNG", optimize=True)
-        if buffer.tell() > 150_000:
-            raise LabkitError(
-                f"{self.chapter.slug}: the sheet {table} has {buffer.tell()} bytes, more than 150000"
-            )
+        if buffer.tell() > LARGEST_PICTURE:
+            size = f"{buffer.tell()} bytes, more than {LARGEST_PICTURE}"
+            raise LabkitError(f"{self.chapter.slug}: the sheet {table} has {size}")
         self._pictures[table] = buffer.getvalue()
 
     def views(self) -> list[View]:

@@ -16,10 +16,9 @@ from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.profile import PROFILES
 from labkit.lab.provenance import code_hashes
-from labkit.lab.record import LARGEST_BYTES, Record, read_record
+from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, Record, read_record
 from labkit.lab.standing import changed_code
 
-LARGEST_PICTURE = 150_000
 RECORD = re.compile(r"seed-(0|[1-9]\d*)\.json")
 # What the pages quote of a record.
 NEEDED = {
