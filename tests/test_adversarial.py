@@ -1,12 +1,17 @@
-"""The sign-gradient attack against foolbox and against a linear network solved by hand."""
+"""The attacks against foolbox and against networks solved by hand."""
 
 from __future__ import annotations
+
+import copy
 
 import pytest
 import torch
 from torch import nn
 
+from labkit.adversarial.pgd import adversarial_loss, pgd, robust_accuracy
 from labkit.adversarial.sign_gradient import confident_mistakes
+from labkit.data.batches import Batch
+from labkit.data.images import Images
 
 
 class Linear(nn.Module):
@@ -83,3 +88,77 @@ def test_it_is_the_basic_iterative_method_of_foolbox_until_the_class_changes() -
     peer, _, _ = attack(foolbox.PyTorchModel(model, bounds=(0, 255)), x, y, epsilons=255.0)
     assert int(still.sum()) > 20
     assert torch.equal(ours.x[still], peer[still])
+
+
+@pytest.fixture
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 5))
+    return nn.Sequential(*layers)
+
+
+def test_pgd_is_that_of_foolbox_from_the_same_start(
+    small: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foolbox = pytest.importorskip("foolbox")
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda tensor, low, high: tensor.zero_())
+    small.eval()
+    x = torch.randint(0, 256, (16, 3, 8, 8)).float()
+    y = torch.arange(16) % 5
+    ours = pgd(small, x, y, eps=8, step=2, steps=7)
+    attack = foolbox.attacks.LinfProjectedGradientDescentAttack(abs_stepsize=2.0, steps=7, random_start=False)
+    theirs = attack.run(foolbox.PyTorchModel(small, (0, 255)), x, y, epsilon=8.0)
+    torch.testing.assert_close(ours, theirs)
+    assert (ours - x).abs().max() == 8
+
+
+def test_pgd_stays_in_the_ball_and_among_the_pixels_and_raises_the_loss(small: nn.Module) -> None:
+    small.eval()
+    x = torch.randint(0, 256, (32, 3, 8, 8)).float()
+    y = torch.arange(32) % 5
+    attacked = pgd(small, x, y, eps=8, step=3, steps=10)
+    assert (attacked - x).abs().max() <= 8 + 1e-4
+    assert attacked.min() >= 0
+    assert attacked.max() <= 255
+    assert cross(small, attacked, y) > cross(small, x, y) + 0.1
+    noise = (x + torch.empty_like(x).uniform_(-8, 8)).clamp(0, 255)
+    assert cross(small, attacked, y) > cross(small, noise, y) + 0.1
+
+
+def cross(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    return nn.functional.cross_entropy(model(x), y).item()
+
+
+def test_adversarial_training_starts_anywhere_in_the_ball(small: nn.Module) -> None:
+    x = torch.full((4, 3, 8, 8), 128.0)
+    start = pgd(small, x, torch.zeros(4, dtype=torch.long), eps=8, step=2, steps=0)
+    assert 7 < (start - x).abs().max() <= 8
+    assert (start - x).mean().abs() < 1.5
+
+
+def test_the_adversarial_loss_is_the_loss_on_attacked_images(small: nn.Module) -> None:
+    small.train()
+    x = torch.randint(0, 256, (16, 3, 8, 8)).float()
+    batch = Batch(x, torch.arange(16) % 5, torch.arange(16))
+    attack = {"eps": 8, "step": 2, "steps": 3}
+    buffers = {name: buffer.clone() for name, buffer in small.named_buffers()}
+    torch.manual_seed(1)
+    attacked = pgd(small, x, batch.y, **attack)
+    assert small.training
+    assert all(torch.equal(buffer, buffers[name]) for name, buffer in small.named_buffers())
+    expected = nn.functional.cross_entropy(copy.deepcopy(small)(attacked), batch.y)
+    torch.manual_seed(1)
+    torch.testing.assert_close(adversarial_loss(**attack)(small, batch), expected)
+
+
+def test_robust_accuracy_counts_the_images_that_survive() -> None:
+    # one pixel decides: above 128 is class 1; an attack of 8 moves it by 8 and no more
+    class Threshold(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = x.flatten(1)[:, :1] - 128
+            return torch.cat([-z, z], 1)
+
+    x = torch.tensor([100, 121, 126, 130, 135, 200], dtype=torch.uint8).view(6, 1, 1, 1)
+    images = Images("some", x, torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"), "f")
+    assert robust_accuracy(Threshold(), images, eps=8, step=4, steps=10) == pytest.approx(2 / 6)
+    assert robust_accuracy(Threshold(), images, eps=0, step=0, steps=1) == 1

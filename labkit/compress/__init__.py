@@ -1,0 +1,1 @@
+"""Smaller networks: pruning masks, lottery tickets, sparsification."""

@@ -1,0 +1,80 @@
+"""The zoo: a trained baseline that is asked for twice is trained once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from labkit.data.augment import channel_statistics
+from labkit.data.images import Images
+from labkit.errors import LabkitError
+from labkit.lab.code import digest, meaning, modules_used
+from labkit.models.normalized import Normalized
+from labkit.training.recipe import Recipe, train
+from labkit.training.tree import load_tree, save_tree
+
+
+def zoo(
+    folder: Path,
+    architecture: Callable[..., nn.Module],
+    images: Images,
+    recipe: Recipe,
+    seed: int,
+    **arguments: Any,
+) -> Normalized:
+    """Return `architecture(**arguments)`, behind the normalisation of `images`, trained on them by `recipe`.
+
+    It is trained at most once: what was trained is kept in `folder` under a name that is made of
+    architecture, arguments, data fingerprint, recipe, seed, kind of device, version of torch and the code of
+    labkit that took part. Who asks while another process trains it waits for that. A damaged file is noticed
+    by its hash and trained anew. The global random state is left as it was.
+    """
+    device = images.x.device
+    name = f"{architecture.__module__}.{architecture.__qualname__}"
+    identity = json.dumps(
+        {
+            "architecture": name,
+            "arguments": arguments,
+            "data": images.fingerprint,
+            "recipe": dataclasses.asdict(recipe),
+            "seed": seed,
+            "device": device.type,
+            "torch": torch.__version__,
+            "code": _code(architecture),
+        },
+        sort_keys=True,
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabkitError(f"cannot make {folder}: {error.strerror}") from error
+    path = folder / f"{architecture.__name__.lower()}-{digest([identity])}.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Normalized(architecture(**arguments), *channel_statistics(images.x)).to(device)
+        with FileLock(f"{path}.lock"):
+            try:
+                saved = load_tree(path)
+            except LabkitError as error:
+                if path.exists():
+                    print(f"{error}; it is trained anew")
+                train(model, images, recipe, seed, title=architecture.__name__)
+                save_tree(path, {"identity": identity, "model": dict(model.state_dict())})
+            else:
+                print(f"{architecture.__name__}: trained before, from {path.name}")
+                model.load_state_dict(saved["model"])
+    return model.eval()
+
+
+def _code(architecture: Callable[..., nn.Module]) -> dict[str, str]:
+    """Return a hash for each module of labkit that has a part in the weights."""
+    makers = (architecture.__module__, Recipe.__module__, Normalized.__module__, Images.__module__)
+    files = modules_used([f"import {module}" for module in makers], closed=("labkit",))
+    return {name: digest([meaning(path.read_text(encoding="utf-8"))]) for name, path in files.items()}

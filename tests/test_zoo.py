@@ -1,0 +1,154 @@
+"""The zoo with real processes, damaged files and changed code."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from train_zoo import IMAGES, RECIPE, weights_hash
+
+from labkit.errors import LabkitError
+from labkit.lab import zoo as room
+from labkit.lab.zoo import zoo
+from labkit.models.resnet import ResNet
+
+SCRIPT = Path(__file__).with_name("train_zoo.py")
+
+
+def ask(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count the trainings of this process."""
+    counted: list[str] = []
+    original = room.train
+
+    def told(*arguments, **how):
+        counted.append(how["title"])
+        return original(*arguments, **how)
+
+    monkeypatch.setattr(room, "train", told)
+    return counted
+
+
+def network_file(folder: Path) -> Path:
+    [path] = folder.glob("*.safetensors")
+    return path
+
+
+def test_two_processes_that_ask_at_once_train_once(tmp_path: Path) -> None:
+    processes = [ask(tmp_path) for _ in range(3)]
+    outputs = [process.communicate(timeout=120)[0].split("\n") for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sum("trains" in output for output in outputs) == 1
+    assert len({output[-2] for output in outputs}) == 1, "all must hold the same weights"
+
+
+def test_a_process_killed_while_it_trains_leaves_nothing_half_made(tmp_path: Path) -> None:
+    killed = ask(tmp_path)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "trains\n"
+    killed.kill()
+    killed.wait()
+    assert not list(tmp_path.glob("*.safetensors"))
+    after, again = ask(tmp_path), None
+    first = after.communicate(timeout=120)[0].split()
+    assert first[0] == "trains"
+    again = ask(tmp_path).communicate(timeout=120)[0].split("\n")
+    assert "trains" not in again
+    assert again[-2] == first[-1]
+
+
+def test_what_is_asked_for_twice_is_trained_once(tmp_path: Path, trainings: list[str]) -> None:
+    first = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    second = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert trainings == ["ResNet"]
+    assert weights_hash(first) == weights_hash(second)
+    assert not first.training
+    assert not second.training
+    untrained = ResNet(1)
+    assert not torch.equal(first.model[0].weight, untrained[0].weight)
+
+
+@pytest.mark.parametrize("change", ["seed", "recipe", "data", "arguments", "architecture", "code", "torch"])
+def test_whatever_makes_another_network_is_trained(
+    change: str, tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    architecture, images, recipe, seed, arguments = ResNet, IMAGES, RECIPE, 0, {"blocks": 1}
+    if change == "seed":
+        seed = 1
+    elif change == "recipe":
+        recipe = dataclasses.replace(RECIPE, weight_decay=0.0)
+    elif change == "data":
+        images = dataclasses.replace(IMAGES, fingerprint="g")
+    elif change == "arguments":
+        arguments = {"blocks": 1, "stem_stride": 2}
+    elif change == "architecture":
+
+        class Other(ResNet):
+            __module__ = ResNet.__module__
+
+        architecture = Other
+    elif change == "code":
+        monkeypatch.setattr(room, "meaning", lambda source: f"{source}, edited")
+    else:
+        monkeypatch.setattr(torch, "__version__", "99")
+    zoo(tmp_path, architecture, images, recipe, seed, **arguments)
+    assert len(trainings) == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_the_code_that_counts_is_that_of_loop_data_and_network() -> None:
+    counted = room._code(ResNet)
+    wanted = {"labkit.models.resnet", "labkit.training.fit", "labkit.data.augment", "labkit.data.batches"}
+    assert wanted <= set(counted)
+    assert not any(name.startswith(("labkit.lab", "labkit.show", "labkit.adversarial")) for name in counted)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "one bit", "emptied"])
+def test_a_damaged_file_is_noticed_and_trained_anew(
+    damage: str, tmp_path: Path, trainings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    path = network_file(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "one bit":
+        content[-5] ^= 1
+    path.write_bytes({"truncated": content[:-100], "one bit": content, "emptied": b""}[damage])
+    again = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert len(trainings) == 2
+    assert "damaged" in capsys.readouterr().out
+    assert weights_hash(again) == weights_hash(whole)
+    zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert len(trainings) == 2
+
+
+def test_the_random_state_is_left_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_it_takes_pixels(tmp_path: Path) -> None:
+    model = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    x = IMAGES.x.float()
+    by_hand = (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), correction=0, keepdim=True)
+    inner: nn.Module = model.model
+    torch.testing.assert_close(model(x), inner(by_hand), rtol=1e-4, atol=1e-4)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LabkitError, match=r"cannot make .*file/zoo"):
+        zoo(tmp_path / "file/zoo", ResNet, IMAGES, RECIPE, 0, blocks=1)
