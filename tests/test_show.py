@@ -18,7 +18,7 @@ from labkit.lab.report import Report
 from labkit.lab.session import View
 from labkit.models.convnet import Residual
 from labkit.show.draw import bars, curves
-from labkit.show.figure import figure
+from labkit.show.figure import control, figure
 from labkit.show.listing import listing
 from labkit.show.say import say
 from labkit.show.sheet import grid
@@ -77,6 +77,28 @@ def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
 def test_where_html_cannot_be_shown_there_is_a_picture() -> None:
     bundle = figure(lab("old"), "R1", draw, alt=ALT)._repr_mimebundle_()
     assert bundle["image/png"].startswith(b"\x89PNG")
+
+
+def test_a_control_has_a_frame_for_each_value_in_each_view_and_all_rows_in_each_frame() -> None:
+    seen = []
+
+    def draw_at(drawn: Figure, rows: list[dict], value: str) -> None:
+        seen.append((len(rows), value))
+        draw(drawn, [row for row in rows if row["arm"] == value])
+
+    panels = control(lab("old", "new"), "R1", "arm", draw_at, alt=f"{ALT}, for the arm {{value}}")
+    assert seen == [(12, "a"), (12, "b")] * 2
+    labels = [ElementTree.fromstring(svg).get("aria-label") for svg in svgs(panels)]
+    assert labels == [f"{ALT}, for the arm {value} ({view})" for view in ("old", "new") for value in "ab"]
+    html = panels.html()
+    assert html.count('<fieldset class="lk-tabs lk-control"><legend>arm</legend>') == 2
+    # Each group of radio buttons is its own: the two frames of each view, and the two views.
+    groups = re.findall(r'<input type="radio" name="([^"]+)"', html)
+    assert sorted(groups.count(name) for name in set(groups)) == [2, 2, 2]
+    assert html.count(" checked>") == 3
+    assert panels.png.startswith(b"\x89PNG")
+    ids = re.findall(r' id="([^"]+)"', html + figure(lab("old", "new"), "R1", draw, alt=ALT).html())
+    assert len(ids) == len(set(ids))
 
 
 def test_a_figure_is_the_same_each_time_it_is_drawn() -> None:
