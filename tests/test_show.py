@@ -66,7 +66,8 @@ def test_each_figure_is_described_and_follows_the_theme() -> None:
 
 
 def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
-    panels = [figure(lab("old", "new"), "R1", draw, alt=ALT), Panels("other", [("one", "<p>1</p>")], b"")]
+    panels = [figure(lab("old", "new"), "R1", draw, alt=alt) for alt in (ALT, f"{ALT} again")]
+    panels += [Panels("other", [("one", "<p>1</p>")], b"")]
     page = "".join(panel.html() for panel in panels)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))

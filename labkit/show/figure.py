@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from labkit.errors import LabkitError
+from labkit.lab.code import digest
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
 from labkit.show.tabs import Panels
@@ -91,7 +92,8 @@ def _name(lab: Lab, table: str, alt: str) -> str:
     """Return the name of a figure, unique in its chapter; raises LabkitError where `alt` says too little."""
     if len(alt) < 20:
         raise LabkitError(f"figure {table}: the text alternative {alt!r} does not tell what is to be seen")
-    return f"{lab.chapter.number}-{table}".lower().replace(" ", "-")
+    # A table may be drawn more than once; what is to be seen differs.
+    return f"{lab.chapter.number}-{table}-{digest([alt])[:6]}".lower().replace(" ", "-")
 
 
 def _style(salt: str) -> AbstractContextManager[None]:
