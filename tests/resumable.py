@@ -1,7 +1,7 @@
 """A training in a process of its own, to be killed: `python resumable.py KIND FOLDER`.
 
-Prints `step N` after each step; at the end writes the sha256 over weights, a snapshot from on the way, history,
-and random state.
+Prints `step N` after each step; at the end writes the sha256 over weights, a snapshot
+from on the way, history and random state.
 """
 
 from __future__ import annotations
