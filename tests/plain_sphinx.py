@@ -1,4 +1,4 @@
-"""A site built by Sphinx with the book's extension: what jupyter-book adds is neither needed nor waited for."""
+"""A site built by Sphinx with the book's extension: what jupyter-book adds is not needed."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ class PublishedFiles(_AboutSet):
         items = []
         for file in sources.SOURCES[name].files:
             about = nodes.paragraph("", "", nodes.literal(text=file.name))
-            about += [nodes.Text(f", {file.size:,} bytes, sha256 "), nodes.literal(text=file.sha256)]
+            checksum = nodes.literal(text=file.sha256, classes=["lk-checksum"])
+            about += [nodes.Text(f", {file.size:,} bytes, sha256 "), checksum]
             items.append(nodes.list_item("", about))
         yield nodes.bullet_list("", *items)
 
