@@ -84,6 +84,8 @@ class _AboutSet(SphinxDirective):
         name, known = self.arguments[0], self.known()
         if name not in known:
             raise self.error(f"unknown data set {name!r}; allowed: {', '.join(known)}")
+        for made_by in (__file__, str(sources.__file__)):
+            self.env.note_dependency(made_by)
         return list(self.made(name))
 
     def known(self) -> list[str]:
@@ -102,7 +104,6 @@ class PublishedFiles(_AboutSet):
 
     def made(self, name: str) -> Iterator[nodes.Node]:
         """Yield the list."""
-        self.env.note_dependency(str(sources.__file__))
         items = []
         for file in sources.SOURCES[name].files:
             about = nodes.paragraph("", "", nodes.literal(text=file.name))
