@@ -28,7 +28,9 @@ from sphinx.errors import SphinxError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import PACKAGE, digest, modules_used
 from labkit.lab.exercises import TAG
+from labkit.site.datasets import setup_datasets
 from labkit.site.maths import setup_maths
+from labkit.site.redirects import setup_redirects
 from labkit.site.scoreboard import setup_scoreboard
 
 SOLUTION = ("Show the solution", "Hide the solution")
@@ -51,6 +53,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", open_notebooks, priority=900)
     setup_maths(app)
     setup_scoreboard(app)
+    setup_datasets(app)
+    setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
