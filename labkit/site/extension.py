@@ -28,6 +28,7 @@ from sphinx.errors import SphinxError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import PACKAGE, digest, modules_used
 from labkit.site.maths import setup_maths
+from labkit.site.page import setup_page
 from labkit.site.scoreboard import setup_scoreboard
 
 
@@ -46,6 +47,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
     setup_maths(app)
+    setup_page(app)
     setup_scoreboard(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
