@@ -39,7 +39,7 @@ def test_the_audit_finds_nothing_serious(browser: Browser, pages: list[str], scr
         browser.open(page, theme=theme, unfold=True)
         assert browser.ask("return document.documentElement.dataset.theme") == theme
         findings += [f"{page}: {finding}" for finding in axe.serious(browser, script)]
-    assert findings == []
+    assert not findings, "\n".join(findings)
 
 
 # The signs of verdicts and the letters of figures: the audit passes over single characters and drawings.
@@ -67,7 +67,7 @@ def test_signs_and_the_letters_of_figures_stand_out(browser: Browser, pages: lis
             seen += 1
             if contrast(ink, ground) < 4.5:
                 faults.add(f"{page}: {text!r}, {ink} on {ground}: {contrast(ink, ground):.1f}")
-    assert faults == set()
+    assert not faults, "\n".join(sorted(faults))
     assert seen > 0
 
 
@@ -119,7 +119,7 @@ def test_every_picture_is_told_in_words(browser: Browser, pages: list[str]) -> N
             file_name = re.search(r"\.(png|jpe?g|svg|gif|webp)$", words or "", re.IGNORECASE)
             if kind == "no role" or len((words or "").split()) < 4 or file_name:
                 faults.append(f"{page}: {kind}: {words!r}")
-    assert faults == []
+    assert not faults, "\n".join(faults)
     assert seen > 0
 
 
@@ -145,5 +145,5 @@ def test_curves_of_two_colours_differ_in_their_dashes_too(browser: Browser, page
                 for dashes, names in colours.items()
                 if len(names) > 1
             ]
-    assert faults == []
+    assert not faults, "\n".join(faults)
     assert seen > 0
