@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -81,6 +82,29 @@ def test_the_button_changes_the_theme_and_the_next_page_remembers(anywhere: Brow
     assert set(seen) == {"light", "dark", "auto"}
     assert seen["light"] == "rgb(255, 255, 255)"
     assert max(map(int, seen["dark"][4:-1].split(","))) < 64
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_first_visit_has_the_theme_of_the_system(browser: Browser, theme: str) -> None:
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        browser.open("book/intro.html")
+        assert browser.ask("return {...document.documentElement.dataset}.theme") == theme
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_without_scripts_a_page_has_its_colours(browser: Browser) -> None:
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.driver.get(f"{browser.base}book/intro.html")
+        ground = browser.ask(
+            "return getComputedStyle(document.body).getPropertyValue('--pst-color-background')"
+        )
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert ground == "#fff"
 
 
 def test_the_search_finds_a_word_of_a_chapter(anywhere: Browser) -> None:
