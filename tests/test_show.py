@@ -18,7 +18,7 @@ from labkit.lab.report import Report
 from labkit.lab.session import View
 from labkit.models.convnet import Residual
 from labkit.show.draw import bars, curves
-from labkit.show.figure import control, figure
+from labkit.show.figure import COLOURS, control, figure
 from labkit.show.listing import listing
 from labkit.show.say import say
 from labkit.show.sheet import grid
@@ -120,6 +120,28 @@ def test_curves_show_mean_and_range_over_seeds() -> None:
     [band] = axes.collections
     corners = band.get_paths()[0].vertices
     assert (corners[:, 1].min(), corners[:, 1].max()) == (1, 6)
+
+
+def test_as_many_curves_as_there_are_colours_differ_in_their_dashes_too() -> None:
+    rows = [{"seed": 0, "x": x, "y": x * k, "arm": f"arm {k}"} for k in range(6) for x in (0, 1)]
+    view = View("old", [Record("p00-trial", "smoke", 0, rows={"R1": rows})])
+    seen = SimpleNamespace(chapter=SimpleNamespace(number="p00"), views=lambda: [view])
+    [svg] = svgs(figure(seen, "R1", draw, alt=ALT))
+    styles = re.findall(r'style="(fill: none;[^"]*stroke: #[^"]*)"', svg)
+    lines = {
+        colour: {
+            re.search(r"dasharray: ([^;]*)|$", style)[1] for style in styles if f"stroke: {colour};" in style
+        }
+        for colour in COLOURS
+    }
+    assert all(len(dashes) == 1 for dashes in lines.values())
+    assert len(set.union(*lines.values())) == len(COLOURS) == 6
+
+
+def test_bars_side_by_side_differ_in_their_hatches_too() -> None:
+    axes = Figure().subplots()
+    bars(axes, [{"arm": "a", "y": 1.0, "z": 2.0, "v": 3.0, "w": 4.0}], x="arm", ys=["y", "z", "v", "w"])
+    assert len({bar.get_hatch() for bar in axes.patches}) == 4
 
 
 def test_bars_show_mean_and_interval() -> None:

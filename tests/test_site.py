@@ -66,7 +66,8 @@ def _write_book(root: Path) -> None:
         "def word():\n    from labkit.paint import COLOUR\n    return COLOUR\n"
     )
     (root / "labkit/blue.py").write_text('def word():\n    return "azure"\n')
-    shutil.copytree(CONFIG.parent / "book/_static", root / "book/_static")
+    for folder in ("_static", "_templates"):
+        shutil.copytree(CONFIG.parent / "book" / folder, root / "book" / folder)
     shutil.copy(CONFIG, root)
     (root / "_toc.yml").write_text(TOC)
     (root / "requirements.txt").write_text("numpy==2\n")

@@ -30,6 +30,7 @@ from labkit.lab.code import PACKAGE, digest, modules_used
 from labkit.lab.exercises import TAG
 from labkit.site.datasets import setup_datasets
 from labkit.site.maths import setup_maths
+from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
 from labkit.site.scoreboard import setup_scoreboard
 
@@ -52,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
     setup_maths(app)
+    setup_page(app)
     setup_scoreboard(app)
     setup_datasets(app)
     setup_redirects(app)
