@@ -110,7 +110,7 @@ def installed(python: Path) -> dict[str, str]:
         "import json\nfrom importlib.metadata import distributions\n"
         "print(json.dumps([(d.name, d.version) for d in distributions()]))"
     )
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
     return {canonicalize_name(name): version for name, version in json.loads(done.stdout)}
 
 
