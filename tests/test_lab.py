@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from labkit.lab.claims import Claim, judge
 from labkit.lab.record import Number, Record, read_record, with_interval
 from labkit.lab.report import Report
 from labkit.lab.session import Lab, open_lab
+from labkit.training.callbacks import Training
 
 CHAPTER = """---
 kernelspec:
@@ -136,10 +138,31 @@ def test_a_run_that_is_not_smoke_can_be_resumed(book: Path) -> None:
     keys = []
     for parameters in ({"epochs": 1}, {"epochs": 1}, {"epochs": 2}):
         lab = open_lab("p00-trial", profile="laptop", seed=3, **parameters)
-        [checkpoint] = lab.checkpoint("Dense, net")
+        _, checkpoint = lab.checkpoint("Dense, net")
         assert checkpoint.path == book / "runs/p00-trial/laptop/seed-3/dense-net.safetensors"
         keys.append(checkpoint.key)
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_record_counts_the_seconds_of_the_processes_before_a_resume(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    training = Training(torch.nn.Linear(1, 1), optimizer=None, steps=9)  # type: ignore[arg-type]
+    lab, states = None, [{}]
+    for _ in range(3):  # two processes killed after 40 s, 30 s into a training; the third one ends
+        lab = open_lab("p00-trial", profile="laptop", seed=3)
+        clock, _ = lab.checkpoint("dense net")
+        now += 10
+        clock.on_start(training)
+        if states[-1]:
+            clock.restore(states[-1])
+        now += 30
+        states.append(clock.state())
+    lab.close()
+    assert states[1:] == [{"seconds": 30.0}, {"seconds": 60.0}, {"seconds": 90.0}]
+    assert read_record(book / "runs/p00-trial/laptop/seed-3.json").seconds == 60 + 40
 
 
 def test_one_line_errors_name_what_is_allowed(book: Path) -> None:

@@ -24,12 +24,14 @@ from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.chapter import Chapter, find_chapter
 from labkit.lab.claims import Claim
+from labkit.lab.clock import Clock
 from labkit.lab.code import digest
 from labkit.lab.profile import checked_profile
 from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.lab.standing import changed_code
 from labkit.paths import write_atomically
+from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose
 
@@ -57,6 +59,7 @@ class Lab:
         self.folder = Path(os.environ.get("LABKIT_RESULTS") or chapter.root / "runs")
         self._record = record
         self._started = time.monotonic()
+        self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
 
     def pick(self, *, smoke: T, laptop: T, full: T) -> T:
@@ -89,8 +92,8 @@ class Lab:
             print(f"differs from the original: {train.differences}")
         return train.to(self.device), test.to(self.device)
 
-    def checkpoint(self, name: str) -> list[Checkpoint]:
-        """Return the callback, the last of its `fit`, with which a killed run resumes exactly.
+    def checkpoint(self, name: str) -> list[Callback]:
+        """Return the callbacks, the last of their `fit`, with which a killed run resumes exactly.
 
         `name` tells the trainings of a chapter apart. Checkpoints stay under `runs/`; those of other code,
         data or parameters are ignored. The smoke profile takes seconds and gets none.
@@ -100,7 +103,8 @@ class Lab:
         made_of = (self._record.code, self._record.parameters, self._record.data, self.device.type, name)
         folder = self.chapter.root / "runs" / self.chapter.slug / self.profile / f"seed-{self.seed}"
         file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
-        return [Checkpoint(folder / file, digest([json.dumps(made_of)]))]
+        self._clocks.append(Clock())
+        return [self._clocks[-1], Checkpoint(folder / file, digest([json.dumps(made_of)]))]
 
     def record(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``."""
@@ -156,7 +160,8 @@ class Lab:
     def close(self) -> Report:
         """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""
         record = self._record
-        record.seconds = time.monotonic() - self._started
+        earlier = sum(clock.earlier for clock in self._clocks)
+        record.seconds = time.monotonic() - self._started + earlier
         record.peak_memory_mb = provenance.peak_memory_mb(self.device)
         folder = self.folder / record.chapter / record.profile
         for table, content in self._pictures.items():
