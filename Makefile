@@ -6,11 +6,12 @@ READY := $(VENV)/ready
 
 # What a test writes must never become a record of the book.
 unexport LABKIT_RESULTS
-.PHONY: help book test lab clean
+.PHONY: help book pdf test lab clean
 
 help:
 	@echo "make book    build the website from the records and embedded data (a few minutes)"
 	@echo "make test    all checks: style, types, layers, pairing, tests, every page, every cell of every notebook"
+	@echo "make pdf     the same as one PDF, printed by Chromium or Chrome"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make clean   remove what was built (.venv, runs and results stay)"
 	@echo "Run a chapter: $(BIN)/labkit run p22 --profile smoke   (more: $(BIN)/labkit --help)"
@@ -29,6 +30,9 @@ test: $(READY)
 	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 		-p no:cacheprovider --junitxml=_build/nbval.xml
 	$(BIN)/python tests/ran.py
+
+pdf: $(READY)
+	$(BIN)/python -m labkit.site.pdf
 
 lab: $(READY)
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab

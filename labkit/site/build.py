@@ -45,7 +45,7 @@ def build(root: Path) -> None:
         for name in toc_pages(root):
             if not (root / f"{name}.md").is_file():
                 raise LabkitError(f"_toc.yml names {name}, but there is no {name}.md")
-        executed = _run_jupyter_book(root, folder / "book.log")
+        executed = run_jupyter_book(root, folder / "book.log")
         check(root)
     except BaseException:
         _put_aside(folder)
@@ -64,10 +64,13 @@ def _check_engine() -> None:
         raise LabkitError(f"the book needs {ENGINE}, here is {version}: run `pip install '{ENGINE}'`")
 
 
-def _run_jupyter_book(root: Path, log: Path) -> dict[str, float]:
-    """Run jupyter-book, with its output in `log`; return the seconds of each chapter it executed."""
+def run_jupyter_book(root: Path, log: Path, builder: str = "html") -> dict[str, float]:
+    """Run jupyter-book, with its output in `log`; return the seconds of each chapter it executed.
+
+    Raises LabkitError with the cause.
+    """
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(root), "-W", "-n", "--keep-going"]
+    command += ["build", str(root), "--builder", builder, "-W", "-n", "--keep-going"]
     # No chapter may need the network: what asks for it is sent to a port where nobody answers.
     proxies = [
         name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())

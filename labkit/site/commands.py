@@ -1,4 +1,4 @@
-"""The command `book`: build the website. `python -m labkit.site` runs it."""
+"""The commands `book` and `pdf`: `python -m labkit.site` and `python -m labkit.site.pdf`."""
 
 from __future__ import annotations
 
@@ -18,5 +18,20 @@ def book() -> None:
 
     try:
         build(book_root())
+    except LabkitError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+def pdf() -> None:
+    """Build the website, then print it to _build/the-lab-book.pdf; needs Chromium or Chrome."""
+    from labkit.paths import book_root
+    from labkit.site.build import build
+    from labkit.site.pdf import find_browser, print_book
+
+    try:
+        browser = find_browser()
+        build(book_root())
+        print_book(book_root(), browser)
     except LabkitError as error:
         raise click.ClickException(str(error)) from error
