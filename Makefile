@@ -10,7 +10,7 @@ unexport LABKIT_RESULTS
 
 help:
 	@echo "make book    build the website from the records and embedded data (a few minutes)"
-	@echo "make test    all checks: style, types, layers, pairing, tests, every cell of every notebook"
+	@echo "make test    all checks: style, types, layers, pairing, tests, every page, every cell of every notebook"
 	@echo "make lab     open the notebooks in JupyterLab"
 	@echo "make clean   remove what was built (.venv, runs and results stay)"
 	@echo "Run a chapter: $(BIN)/labkit run p22 --profile smoke   (more: $(BIN)/labkit --help)"

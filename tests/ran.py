@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -16,11 +17,24 @@ from labkit.lab.chapter import chapters
 from labkit.paths import book_root, data_folder
 
 NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
+NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 
 
 def has_real_data() -> bool:
     """Return whether LABKIT_DATA names a folder with CIFAR-10 (the user's cache folder does not count)."""
     return bool(os.environ.get("LABKIT_DATA")) and (data_folder() / "cifar10.npz").is_file()
+
+
+def has_browser() -> bool:
+    """Return whether there is what the tests of the built pages need."""
+    return all(shutil.which(program) for program in ("chromium", "chromedriver", "npm"))
+
+
+def may_skip(reason: str) -> bool:
+    """Return whether `reason` to skip a test holds here; a CI machine must have a browser."""
+    if reason == NEEDS_BROWSER:
+        return not has_browser() and not os.environ.get("CI")
+    return reason == NEEDS_DATA and not has_real_data()
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ def cases(report: Path) -> list[Case]:
         skipped = element.find("skipped")
         state = "passed" if len(element) == 0 else "failed"
         if skipped is not None:
-            # An expected failure is reported as skipped too; its message is never NEEDS_DATA.
+            # An expected failure is reported as skipped too; its message is none that `may_skip` knows.
             state = skipped.get("message", "skipped")
         found.append(Case(element.get("classname", ""), element.get("name", ""), state))
     return found
@@ -50,13 +64,14 @@ def problems(root: Path, tests: list[Case], cells: list[Case]) -> Iterable[str]:
     for case in tests + cells:
         if case.state == "failed":
             yield f"failed: {case.place} {case.name}"
-        elif case.state != "passed" and (case in cells or case.state != NEEDS_DATA or has_real_data()):
+        elif case.state != "passed" and (case in cells or not may_skip(case.state)):
             yield f"skipped: {case.place} {case.name}: {case.state}"
 
-    for path in sorted((root / "tests").glob("test_*.py")):
-        # The place is tests.test_x or tests.test_x.TestClass.
-        if not any(path.stem in case.place.split(".") and case.state == "passed" for case in tests):
-            yield f"tests/{path.name}: no test of it passed"
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        # The place is tests.test_x, tests.pages.test_x or tests.test_x.TestClass.
+        states = {case.state for case in tests if path.stem in case.place.split(".")}
+        if "passed" not in states and not (states == {NEEDS_BROWSER} and may_skip(NEEDS_BROWSER)):
+            yield f"{path.relative_to(root)}: no test of it passed"
 
     notebooks = sorted((root / "notebooks").glob("*.ipynb"))
     if len(notebooks) != len(chapters(root)):

@@ -1,6 +1,7 @@
 """A training in a process of its own, to be killed: `python resumable.py KIND FOLDER`.
 
-Prints `step N` after each step; at the end writes the sha256 over weights, history and random state.
+Prints `step N` after each step; at the end writes the sha256 over weights, a snapshot
+from on the way, history and random state.
 """
 
 from __future__ import annotations
@@ -14,35 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from labkit.compress.masks import KeepMask, everything, prune_global, weights_of
 from labkit.data.augment import flip, pad_crop, raw
 from labkit.data.batches import Loader
 from labkit.data.images import Images
 from labkit.training.callbacks import Callback, LearningRate, TrainAccuracy, Training, one_cycle
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.fit import fit
+from labkit.training.moments import Snapshot
 
 STEPS = 60
-
-
-class Mask(Callback):
-    """Prunes a tenth of the weights left, at random, every ten steps, and keeps pruned weights at zero."""
-
-    def __init__(self) -> None:
-        self.mask = torch.empty(0)
-
-    def on_start(self, training: Training) -> None:
-        self.mask = torch.ones_like(training.model[1].weight)
-
-    def on_step_end(self, training: Training) -> None:
-        if training.step % 10 == 9:
-            self.mask *= torch.rand(self.mask.shape) > 0.1
-        training.model[1].weight.data.mul_(self.mask)
-
-    def state(self) -> dict:
-        return {"mask": self.mask.clone()}
-
-    def restore(self, state: dict) -> None:
-        self.mask = state["mask"]
 
 
 class Tell(Callback):
@@ -69,17 +51,21 @@ def main(kind: str, folder: Path) -> None:
         "mask": lambda: torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9),
         "adam": lambda: torch.optim.AdamW(model.parameters(), 1e-3),
     }[kind]()
+    magnitudes = {name: weight.abs() for name, weight in weights_of(model, ["1.weight", "4.weight"]).items()}
+    mask = prune_global(everything(magnitudes), magnitudes, 0.7)
+    snapshot = Snapshot(20)  # a callback with a state of its own
     callbacks: list[Callback] = [
         LearningRate(one_cycle(STEPS)),
         TrainAccuracy(),
-        *([Mask()] if kind == "mask" else []),
+        snapshot,
+        *([KeepMask(mask)] if kind == "mask" else []),
     ]
     callbacks += [Tell(), Checkpoint(folder / "checkpoint.safetensors", kind, every=7)]
     history = fit(
         model, Loader(images, 20, [flip, pad_crop(1), raw], 0), STEPS, optimizer, callbacks=callbacks
     )
     hashed = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    for tensor in model.state_dict().values():
+    for tensor in (*model.state_dict().values(), *snapshot.kept.values()):
         hashed.update(tensor.numpy().tobytes())
     for name in sorted(history.names()):
         hashed.update(repr((name, history.series(name))).encode())

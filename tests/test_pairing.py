@@ -185,3 +185,31 @@ def test_what_markdown_cannot_hold_is_refused_and_nothing_is_written(paired: Cha
     with pytest.raises(LabkitError, match="cannot be written as Markdown"):
         pairing.write_source(paired)
     assert paired.source.read_bytes() == before
+
+
+EXERCISE = (
+    "# T\n\n```{code-cell}\n:tags: [exercise]\n\n"
+    "def f(x):\n    # solution\n    return x + 1\n    # end\n\n\np.f(f)\n```\n\nAfter.\n"
+)
+
+
+def test_an_exercise_loses_its_solution_on_the_way_to_the_notebook_and_gets_it_back(tiny: Chapter) -> None:
+    tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
+    pairing.pair(tiny)
+    notebook = nbformat.read(tiny.notebook, 4)
+    assert notebook.cells[1].source == "def f(x):\n    ...  # your turn\n\n\np.f(f)"
+    notebook.cells[2].source = "Edited."
+    nbformat.write(notebook, tiny.notebook)
+    pairing.write_source(tiny)
+    assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE.replace("After", "Edited")
+
+
+def test_an_exercise_edited_in_the_notebook_is_refused(tiny: Chapter) -> None:
+    tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
+    pairing.pair(tiny)
+    notebook = nbformat.read(tiny.notebook, 4)
+    notebook.cells[1].source = "def f(x):\n    return x + 1\n\n\np.f(f)"
+    nbformat.write(notebook, tiny.notebook)
+    with pytest.raises(LabkitError, match=r"cell 2 is an exercise: edit it, and its solution, in .*\.md"):
+        pairing.write_source(tiny)
+    assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE

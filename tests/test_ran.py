@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ran import NEEDS_DATA, Case, cases, problems
+from ran import NEEDS_BROWSER, NEEDS_DATA, Case, cases, problems
 
 from labkit.lab.chapter import Chapter
 
@@ -68,6 +68,26 @@ def test_with_the_data_there_nothing_may_be_skipped(book: Path, monkeypatch: pyt
     (book / "cifar10.npz").touch()
     monkeypatch.setenv("LABKIT_DATA", str(book))
     assert any("test_two" in line for line in problems(book, TESTS, CELLS))
+
+
+def test_pages_may_go_unread_only_where_there_is_no_browser(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "tests" / "pages").mkdir()
+    (book / "tests" / "pages" / "test_b.py").touch()
+    tests = [*TESTS, Case("tests.pages.test_b", "test_three", NEEDS_BROWSER)]
+    programs = {"chromium", "chromedriver"}
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name in programs else None)
+    monkeypatch.delenv("CI", raising=False)
+    assert list(problems(book, tests, CELLS)) == []
+    assert list(problems(book, TESTS, CELLS)) == ["tests/pages/test_b.py: no test of it passed"]
+
+    monkeypatch.setenv("CI", "true")
+    assert any("skipped: tests.pages.test_b" in line for line in problems(book, tests, CELLS))
+
+    monkeypatch.delenv("CI")
+    programs.add("npm")
+    assert any("skipped: tests.pages.test_b" in line for line in problems(book, tests, CELLS))
 
 
 def test_reports_are_read(tmp_path: Path) -> None:

@@ -149,3 +149,14 @@ def test_validation_loss_is_that_of_the_model_in_eval_mode(model: nn.Module, ima
     steps, values = history.series("validation_loss")
     assert steps == [2, 5, 8]
     assert values == pytest.approx([losses[2], losses[5], losses[8]], rel=1e-4)
+
+
+def test_a_second_training_with_the_same_groups_starts_at_the_full_rate(
+    model: nn.Module, images: Images
+) -> None:
+    recipe, look = Recipe(6, 0.1, 8), Look()
+    groups = [{"params": list(model.parameters()), "weight_decay": 0.0}]
+    for _ in range(2):
+        train(model, images, recipe, 0, optimizer=recipe.sgd(groups), callbacks=[look])
+    assert look.rates[6:] == look.rates[:6]
+    assert look.rates[0] == 0.1

@@ -18,7 +18,7 @@ from labkit.lab.report import Report
 from labkit.lab.session import View
 from labkit.models.convnet import Residual
 from labkit.show.draw import bars, curves
-from labkit.show.figure import figure
+from labkit.show.figure import COLOURS, control, figure
 from labkit.show.listing import listing
 from labkit.show.say import say
 from labkit.show.sheet import grid
@@ -66,7 +66,8 @@ def test_each_figure_is_described_and_follows_the_theme() -> None:
 
 
 def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
-    panels = [figure(lab("old", "new"), "R1", draw, alt=ALT), Panels("other", [("one", "<p>1</p>")], b"")]
+    panels = [figure(lab("old", "new"), "R1", draw, alt=alt) for alt in (ALT, f"{ALT} again")]
+    panels += [Panels("other", [("one", "<p>1</p>")], b"")]
     page = "".join(panel.html() for panel in panels)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -77,6 +78,28 @@ def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
 def test_where_html_cannot_be_shown_there_is_a_picture() -> None:
     bundle = figure(lab("old"), "R1", draw, alt=ALT)._repr_mimebundle_()
     assert bundle["image/png"].startswith(b"\x89PNG")
+
+
+def test_a_control_has_a_frame_for_each_value_in_each_view_and_all_rows_in_each_frame() -> None:
+    seen = []
+
+    def draw_at(drawn: Figure, rows: list[dict], value: str) -> None:
+        seen.append((len(rows), value))
+        draw(drawn, [row for row in rows if row["arm"] == value])
+
+    panels = control(lab("old", "new"), "R1", "arm", draw_at, alt=f"{ALT}, for the arm {{value}}")
+    assert seen == [(12, "a"), (12, "b")] * 2
+    labels = [ElementTree.fromstring(svg).get("aria-label") for svg in svgs(panels)]
+    assert labels == [f"{ALT}, for the arm {value} ({view})" for view in ("old", "new") for value in "ab"]
+    html = panels.html()
+    assert html.count('<fieldset class="lk-tabs lk-control"><legend>arm</legend>') == 2
+    # Each group of radio buttons is its own: the two frames of each view, and the two views.
+    groups = re.findall(r'<input type="radio" name="([^"]+)"', html)
+    assert sorted(groups.count(name) for name in set(groups)) == [2, 2, 2]
+    assert html.count(" checked>") == 3
+    assert panels.png.startswith(b"\x89PNG")
+    ids = re.findall(r' id="([^"]+)"', html + figure(lab("old", "new"), "R1", draw, alt=ALT).html())
+    assert len(ids) == len(set(ids))
 
 
 def test_a_figure_is_the_same_each_time_it_is_drawn() -> None:
@@ -97,6 +120,28 @@ def test_curves_show_mean_and_range_over_seeds() -> None:
     [band] = axes.collections
     corners = band.get_paths()[0].vertices
     assert (corners[:, 1].min(), corners[:, 1].max()) == (1, 6)
+
+
+def test_as_many_curves_as_there_are_colours_differ_in_their_dashes_too() -> None:
+    rows = [{"seed": 0, "x": x, "y": x * k, "arm": f"arm {k}"} for k in range(6) for x in (0, 1)]
+    view = View("old", [Record("p00-trial", "smoke", 0, rows={"R1": rows})])
+    seen = SimpleNamespace(chapter=SimpleNamespace(number="p00"), views=lambda: [view])
+    [svg] = svgs(figure(seen, "R1", draw, alt=ALT))
+    styles = re.findall(r'style="(fill: none;[^"]*stroke: #[^"]*)"', svg)
+    lines = {
+        colour: {
+            re.search(r"dasharray: ([^;]*)|$", style)[1] for style in styles if f"stroke: {colour};" in style
+        }
+        for colour in COLOURS
+    }
+    assert all(len(dashes) == 1 for dashes in lines.values())
+    assert len(set.union(*lines.values())) == len(COLOURS) == 6
+
+
+def test_bars_side_by_side_differ_in_their_hatches_too() -> None:
+    axes = Figure().subplots()
+    bars(axes, [{"arm": "a", "y": 1.0, "z": 2.0, "v": 3.0, "w": 4.0}], x="arm", ys=["y", "z", "v", "w"])
+    assert len({bar.get_hatch() for bar in axes.patches}) == 4
 
 
 def test_bars_show_mean_and_interval() -> None:

@@ -15,7 +15,7 @@ import pytest
 from labkit.errors import LabkitError
 from labkit.lab.code import PACKAGE
 from labkit.site.build import build
-from labkit.site.check import check, toc_pages
+from labkit.site.check import check
 
 CONFIG = PACKAGE.parent / "_config.yml"
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
@@ -66,7 +66,8 @@ def _write_book(root: Path) -> None:
         "def word():\n    from labkit.paint import COLOUR\n    return COLOUR\n"
     )
     (root / "labkit/blue.py").write_text('def word():\n    return "azure"\n')
-    shutil.copytree(CONFIG.parent / "book/_static", root / "book/_static")
+    for folder in ("_static", "_templates"):
+        shutil.copytree(CONFIG.parent / "book" / folder, root / "book" / folder)
     shutil.copy(CONFIG, root)
     (root / "_toc.yml").write_text(TOC)
     (root / "requirements.txt").write_text("numpy==2\n")
@@ -164,6 +165,23 @@ def test_plain_jupyter_book_stops_at_a_failing_cell_too(site: Path) -> None:
     assert "c1-red, code cell 1 of 2: ValueError: no such colour" in done.stderr
 
 
+def test_a_moved_page_leads_on_and_a_wrong_redirect_stops_the_build(book: Path) -> None:
+    redirects = book / "book/redirects.yml"
+    redirects.write_text("book/c3-green: book/c2-blue\n")
+    code, output = _build(book)
+    assert code == 0, output
+    assert '<a href="c2-blue.html">A chapter on blue</a>' in _page(book, "c3-green")
+    redirects.write_text("book/c3-green: book/c4-gone\n")
+    code, output = _build(book)
+    assert code == 1
+    assert "Error: Wrong redirect: book/redirects.yml: book/c3-green leads to book/c4-gone" in output
+    redirects.unlink()
+    code, output = _build(book)
+    assert code == 0, output
+    assert _executed(output) == []
+    assert not (book / "_build/html/book/c3-green.html").exists()
+
+
 def test_a_warning_stops_every_build_until_it_is_gone(book: Path) -> None:
     intro = book / "book/intro.md"
     good = intro.read_text()
@@ -250,6 +268,8 @@ FAULTS = {
         "blob/main/book/c1-red.md",
         "the button for Colab opens no notebook of this book: .*c1-red.md",
     ),
+    "network": ("</article>", '<img src="https://a.org/b.png" alt="B"></article>', "which needs a network"),
+    "not tracked": (r"/edit/main/book/c1-red.md", "/edit/main/book/c9.md", "opens no file that git tracks"),
     "no button": (r"https://mybinder.org", "https://example.org", "c1-red: no button for Binder"),
 }
 
@@ -267,15 +287,8 @@ def test_a_fault_of_a_page_is_found(site: Path, fault: str) -> None:
 
 def test_a_button_must_open_a_notebook_that_git_tracks(site: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=site, check=True)
-    subprocess.run(["git", "add", "notebooks/c1-red.ipynb"], cwd=site, check=True)
+    subprocess.run(["git", "add", "book", "notebooks/c1-red.ipynb"], cwd=site, check=True)
     with pytest.raises(LabkitError) as caught:
         check(site)
     assert "c2-blue: the button for Colab" in str(caught.value)
     assert "c1-red" not in str(caught.value)
-
-
-def test_toc_pages_are_found_at_any_depth(tmp_path: Path) -> None:
-    (tmp_path / "_toc.yml").write_text(
-        "root: a\nparts:\n- caption: P\n  chapters:\n  - file: b\n    sections:\n    - file: c\n  - file: d\n"
-    )
-    assert toc_pages(tmp_path) == ["a", "b", "c", "d"]

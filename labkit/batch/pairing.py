@@ -18,6 +18,7 @@ from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import digest
+from labkit.lab.exercises import TAG, stub
 from labkit.paths import write_atomically
 
 # nbval compares the outputs of cells with this tag, and no others; so only these are stored.
@@ -33,8 +34,8 @@ METADATA = {
 def notebook_from(chapter: Chapter) -> Any:
     """Return the notebook that the chapter's source makes, without outputs; equal sources, equal notebooks.
 
-    A cell's id comes from its text, so that it moves with the cell when others are inserted above it.
-    Raises LabkitError where the source is not valid MyST.
+    Exercises come without their solutions. A cell's id comes from its text, so that it moves with the cell
+    when others are inserted above it. Raises LabkitError where the source is not valid MyST.
     """
     try:
         notebook = chapter.read()
@@ -43,6 +44,8 @@ def notebook_from(chapter: Chapter) -> Any:
     seen: Counter[tuple[str, str]] = Counter()
     notebook.metadata = METADATA
     for cell in notebook.cells:
+        if _is_exercise(cell):
+            cell.source = stub(cell.source)
         key = (cell.cell_type, cell.source)
         seen[key] += 1
         cell.id = digest([chapter.slug, *key, str(seen[key])])
@@ -101,12 +104,18 @@ def orphans(root: Path) -> list[str]:
 def write_source(chapter: Chapter) -> None:
     """Rewrite the chapter's source from its notebook's cells (edited in JupyterLab), but the front matter.
 
-    Raises LabkitError, and writes nothing, where there is no notebook or Markdown cannot hold a cell of it.
+    Exercises keep the solutions that the source has. Raises LabkitError, and writes nothing, where there is
+    no notebook, an exercise in it was edited, or Markdown cannot hold a cell of it.
     """
     notebook = _stored(chapter)
     if notebook is None:
         raise LabkitError(f"{chapter.notebook} is missing or not a notebook")
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    solved = {stub(cell.source): cell.source for cell in chapter.read().cells if _is_exercise(cell)}
+    for number, cell in enumerate(notebook.cells, 1):
+        if _is_exercise(cell) and cell.source not in solved:
+            raise LabkitError(f"cell {number} is an exercise: edit it, and its solution, in {chapter.source}")
+        cell.source = solved.get(cell.source, cell.source)
     source = chapter.source.read_text(encoding="utf-8")
     _, front_matter, _ = source.split("---\n", 2)
     # The front matter stays as its author wrote it; jupytext must not write one of its own.
@@ -135,6 +144,10 @@ def _stored(chapter: Chapter) -> Any:
         return jupytext.read(chapter.notebook, fmt="ipynb")
     except (FileNotFoundError, ValidationError, NotJSONError):
         return None
+
+
+def _is_exercise(cell: Any) -> bool:
+    return TAG in cell.metadata.get("tags", [])
 
 
 def _is_compared(cell: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,33 @@ class Chapter:
         raise LabkitError(f"{self.source} has no title: it needs a line that starts with '# '")
 
 
+def toc_pages(root: Path) -> list[str]:
+    """Return the pages that `_toc.yml` names, such as ``book/intro``, at any depth and in their order."""
+
+    def files(entry: Any) -> Iterator[str]:
+        if isinstance(entry, dict):
+            yield from (entry[key] for key in ("root", "file") if key in entry)
+        for value in entry.values() if isinstance(entry, dict) else entry:
+            if isinstance(value, dict | list):
+                yield from files(value)
+
+    return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+
+
 def chapters(root: Path | None = None) -> list[Chapter]:
-    """Return all executable chapters in the order of `_toc.yml` (its pages whose source names a kernel)."""
+    """Return all executable chapters in the order of `_toc.yml` (its pages whose source names a kernel).
+
+    Raises LabkitError for a page with a kernel outside `book/` itself, where a chapter's source is.
+    """
     root = root or book_root()
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [page["file"] for part in toc.get("parts", [toc]) for page in part.get("chapters", [])]
     found = []
-    for page in pages:
+    for page in toc_pages(root):
         path = root / f"{page}.md"
         if path.is_file() and "\nkernelspec:" in path.read_text(encoding="utf-8")[:2000]:
-            found.append(Chapter(path.stem, root))
+            chapter = Chapter(path.stem, root)
+            if chapter.source != path:
+                raise LabkitError(f"_toc.yml: {page} has a kernel; a chapter must be in book/ itself")
+            found.append(chapter)
     return found
 
 

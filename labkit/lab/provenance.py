@@ -17,7 +17,14 @@ from labkit.lab.code import digest, meaning, modules_used
 
 # Rooms that describe, draw, run or publish what the others compute: editing them changes no result. The
 # data a lab hands out enters a record by its own fingerprint, not by the code that read it.
-NOT_COMPUTING = ("labkit", "labkit.lab", "labkit.show", "labkit.batch", "labkit.site")
+NOT_COMPUTING = (
+    "labkit",
+    "labkit.lab",
+    "labkit.show",
+    "labkit.exercises",
+    "labkit.batch",
+    "labkit.site",
+)
 
 
 def experiment_cells(chapter: Chapter) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
 
@@ -14,11 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from labkit.errors import LabkitError
+from labkit.lab.code import digest
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
 from labkit.show.tabs import Panels
 
 Draw = Callable[[Figure, list[Row]], None]
+DrawAt = Callable[[Figure, list[Row], Any], None]
 
 # Okabe and Ito's colours that keep a contrast of 3:1 on white and on the dark theme's background alike,
 # each with a dash of its own: curves are told apart without colour.
@@ -49,17 +52,52 @@ def figure(lab: Lab, table: str, draw: Draw, *, alt: str, size: tuple[float, flo
     Each row carries its `seed`. `alt` tells in a sentence what the figure shows to those who cannot see
     it; raises LabkitError where it is missing. `size` is in inches.
     """
-    if len(alt) < 20:
-        raise LabkitError(f"figure {table}: the text alternative {alt!r} does not tell what is to be seen")
+    name = _name(lab, table, alt)
     panels, png = [], b""
-    name = f"{lab.chapter.number}-{table}".lower().replace(" ", "-")
     for k, view in enumerate(lab.views()):
-        with mpl.rc_context(_STYLE | {"svg.hashsalt": f"{name}-{k}"}):
+        with _style(f"{name}-{k}"):
             drawn = Figure(figsize=size, layout="constrained")
             draw(drawn, view.rows(table))
             panels.append((view.label, _svg(drawn, f"{name}-{k}", f"{alt} ({view.label})")))
             png = png or _png(drawn)
     return Panels(name, panels, png)
+
+
+def control(
+    lab: Lab, table: str, by: str, draw: DrawAt, *, alt: str, size: tuple[float, float] = (5.6, 3.1)
+) -> Panels:
+    """Draw the rows of `table` with `draw(figure, rows, value)` for each value of their column `by`.
+
+    The reader chooses the value, by mouse or arrow keys, without a kernel: all frames are in the page. `rows`
+    are those of all values, so that every frame can have the same axes; `{value}` in `alt` is replaced.
+    """
+    name = _name(lab, table, alt) + "-control"
+    panels, png = [], b""
+    for k, view in enumerate(lab.views()):
+        rows = view.rows(table)
+        frames: list[tuple[str, str]] = []
+        for value in dict.fromkeys(row[by] for row in rows):
+            frame = f"{name}-{k}-{len(frames)}"
+            with _style(frame):
+                drawn = Figure(figsize=size, layout="constrained")
+                draw(drawn, rows, value)
+                told = f"{alt.replace('{value}', str(value))} ({view.label})"
+                frames.append((str(value), _svg(drawn, frame, told)))
+                png = png or _png(drawn)
+        panels.append((view.label, Panels(f"{name}-{k}", frames, png, legend=by).html()))
+    return Panels(name, panels, png)
+
+
+def _name(lab: Lab, table: str, alt: str) -> str:
+    """Return the name of a figure, unique in its chapter; raises LabkitError where `alt` says too little."""
+    if len(alt) < 20:
+        raise LabkitError(f"figure {table}: the text alternative {alt!r} does not tell what is to be seen")
+    # A table may be drawn more than once; what is to be seen differs.
+    return f"{lab.chapter.number}-{table}-{digest([alt])[:6]}".lower().replace(" ", "-")
+
+
+def _style(salt: str) -> AbstractContextManager[None]:
+    return mpl.rc_context(_STYLE | {"svg.hashsalt": salt})
 
 
 def _svg(drawn: Figure, name: str, alt: str) -> str:

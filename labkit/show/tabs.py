@@ -14,14 +14,23 @@ _STYLE = (
     ".lk-tabs>input:checked+label{border-bottom-color:#2a7ab9;font-weight:600}"
     ".lk-tabs>input:focus-visible+label{outline:2px solid #2a7ab9}"
     ".lk-tabs>div{display:none;overflow-x:auto}.lk-tabs svg,.lk-tabs img{max-width:100%;height:auto}"
+    ".lk-control{border:0;margin:.3em 0;padding:0;min-width:0}"
+    ".lk-control>legend{float:left;width:auto;margin:0 .6em 0 0;padding:.25em 0;font-size:1em}"
+    ".lk-control>label{border:1px solid currentColor;border-radius:4px;margin:0 .15em .3em}"
+    ".lk-control>label{padding:.15em .6em}"
+    ".lk-control>input:checked+label{background:#2a7ab9;border-color:#2a7ab9;color:#fff}"
+    ".lk-control>div{clear:left}"
 )
 
 
 class Panels:
-    """HTML panels with labels, shown as tabs; a PNG stands in where HTML cannot be shown, as in a PDF."""
+    """HTML panels with labels, shown as tabs; a PNG stands in where HTML cannot be shown.
 
-    def __init__(self, name: str, panels: Sequence[tuple[str, str]], png: bytes) -> None:
-        self.name, self.panels, self.png = name, panels, png
+    With a `legend` they are a control: the labels are the values of what the legend names.
+    """
+
+    def __init__(self, name: str, panels: Sequence[tuple[str, str]], png: bytes, *, legend: str = "") -> None:
+        self.name, self.panels, self.png, self.legend = name, panels, png, legend
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/html": self.html(), "image/png": self.png}
@@ -37,4 +46,8 @@ class Panels:
             shown.append(f"#{group}-{k}:checked~#{group}-panel-{k}{{display:block}}")
         for k, (_, body) in enumerate(self.panels):
             parts.append(f'<div id="{group}-panel-{k}">{body}</div>')
-        return f'<style>{_STYLE}{"".join(shown)}</style><div class="lk-tabs">{"".join(parts)}</div>'
+        style = f"<style>{_STYLE}{''.join(shown)}</style>"
+        if self.legend:
+            parts.insert(0, f"<legend>{escape(self.legend)}</legend>")
+            return f'{style}<fieldset class="lk-tabs lk-control">{"".join(parts)}</fieldset>'
+        return f'{style}<div class="lk-tabs">{"".join(parts)}</div>'

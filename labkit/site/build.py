@@ -15,8 +15,9 @@ import click
 from jupyter_cache import get_cache
 
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters
-from labkit.site.check import check, executed_cells, toc_pages
+from labkit.lab.chapter import Chapter, chapters, toc_pages
+from labkit.site.check import check, executed_cells
+from labkit.site.redirects import read_redirects
 
 ENGINE = "jupyter-book>=1.0.4,<2"
 EXECUTING = re.compile(r"/([^/]+)\.md: Executing notebook")
@@ -108,7 +109,7 @@ def _run_jupyter_book(root: Path, log: Path) -> dict[str, float]:
 def _cause(log: Path) -> str:
     """Return what stopped the build in one line, and below it the end of the log."""
     lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip(" =")]
-    for marker in ("Failing cell:", "Extension error", "Exception occurred:"):
+    for marker in ("Failing cell:", "Wrong redirect:", "Extension error", "Exception occurred:"):
         if marker in "\n".join(lines):
             place = next(number for number, line in enumerate(lines) if marker in line)
             cause = f"{lines[place].strip()} {' '.join(lines[place + 1 : place + 2])}"
@@ -140,7 +141,7 @@ def _forget_unless_good(root: Path, folder: Path) -> None:
         shutil.rmtree(folder / ".doctrees", ignore_errors=True)
     # Sphinx does not remove the pages of files that are gone.
     built = {path.relative_to(site).with_suffix("").as_posix() for path in site.glob("book/**/*.html")}
-    if built - set(toc_pages(root)):
+    if built - set(toc_pages(root)) - set(read_redirects(root)):
         shutil.rmtree(site)
 
 

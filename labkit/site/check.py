@@ -7,43 +7,30 @@ executed notebooks beside them.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import nbformat
-import yaml
 
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters
+from labkit.lab.chapter import Chapter, chapters, toc_pages
 from labkit.site.html import Page, read_page
+from labkit.site.links import link_faults, tracked
 
 SHOWN = 20
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")
 LAUNCHERS = {"Colab": "colab.research.google.com", "Binder": "mybinder.org"}
 
 
-def toc_pages(root: Path) -> list[str]:
-    """Return the pages that `_toc.yml` names, such as ``book/intro``, in their order."""
-
-    def files(entry: Any) -> Iterator[str]:
-        if isinstance(entry, dict):
-            yield from (entry[key] for key in ("root", "file") if key in entry)
-        for value in entry.values() if isinstance(entry, dict) else entry:
-            if isinstance(value, dict | list):
-                yield from files(value)
-
-    return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
-
-
 def check(root: Path) -> None:
     """Raise LabkitError unless the website in `_build/html` is whole; its message lists what is wrong.
 
     Every page of the table of contents is there and says something. Every code cell of every chapter was
-    executed. Every link, picture and script within the site exists, down to the anchor. Launch buttons open
-    a notebook of this repository. Every picture in a text is described.
+    executed. Every link, picture and script within the site exists, down to the anchor; those to our
+    repository open a file that git tracks, launch buttons a notebook; all others are https, and no page needs
+    them to be shown. Every picture in a text is described.
     """
     site = root / "_build" / "html"
     paths = [path for path in site.rglob("*.html") if path.relative_to(site).parts[0] != "_static"]
@@ -53,7 +40,7 @@ def check(root: Path) -> None:
     findings = [
         *_pages(root, site, pages),
         *_cells(root),
-        *_links(site, pages),
+        *link_faults(root, site, pages),
         *_launch_buttons(root, site, pages),
         *_pictures(site, pages),
     ]
@@ -100,23 +87,8 @@ def executed_cells(root: Path, chapter: Chapter) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _links(site: Path, pages: dict[Path, Page]) -> Iterator[str]:
-    for path, page in pages.items():
-        for link in dict.fromkeys(page.links):
-            parts = urlsplit(link)
-            if parts.scheme or parts.netloc:
-                continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if target.is_dir():
-                target /= "index.html"
-            if not target.is_relative_to(site) or not target.is_file():
-                yield f"{_name(site, path)}: {link} leads nowhere"
-            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
-                yield f"{_name(site, path)}: {link} has no such anchor"
-
-
 def _launch_buttons(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
-    notebooks = _notebooks(root)
+    notebooks = [path for path in tracked(root) if re.fullmatch(r"notebooks/[^/]+\.ipynb", path)]
     for chapter in chapters(root):
         path = site / "book" / f"{chapter.slug}.html"
         if path not in pages:
@@ -129,17 +101,6 @@ def _launch_buttons(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator
                 # Colab has the file in the path of the address, Binder in its query.
                 if not any(link.endswith(f"/{notebook}") for notebook in notebooks):
                     yield f"{chapter.slug}: the button for {launcher} opens no notebook of this book: {link}"
-
-
-def _notebooks(root: Path) -> list[str]:
-    """Return the notebooks a visitor can open, as `notebooks/<slug>.ipynb`: those that git tracks."""
-    there = [path.relative_to(root).as_posix() for path in root.glob("notebooks/*.ipynb")]
-    if not (root / ".git").exists():
-        return there
-    listing = subprocess.run(
-        ["git", "ls-files", "--", "notebooks"], cwd=root, capture_output=True, text=True, check=False
-    )
-    return sorted(set(there) & set(listing.stdout.splitlines()))
 
 
 def _pictures(site: Path, pages: dict[Path, Page]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import nbformat
 import yaml
-from docutils.nodes import document
+from docutils.nodes import container, document
 from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -27,8 +27,14 @@ from sphinx.errors import SphinxError
 
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import PACKAGE, digest, modules_used
+from labkit.lab.exercises import TAG
+from labkit.site.datasets import setup_datasets
 from labkit.site.maths import setup_maths
+from labkit.site.page import setup_page
+from labkit.site.redirects import setup_redirects
 from labkit.site.scoreboard import setup_scoreboard
+
+SOLUTION = ("Show the solution", "Hide the solution")
 
 
 class FailingCell(SphinxError):
@@ -42,11 +48,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", changed_chapters)
     app.connect("source-read", add_key)
     app.connect("doctree-read", keep_outputs)
+    app.connect("doctree-read", fold_solutions)
     app.connect("env-check-consistency", stop_at_failing_cells)
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
     setup_maths(app)
+    setup_page(app)
     setup_scoreboard(app)
+    setup_datasets(app)
+    setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -121,6 +131,13 @@ def keep_outputs(app: Sphinx, doctree: document) -> None:
         with suppress(KeyError):  # a chapter that failed is not in the cache
             _, notebook = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
             nbformat.write(notebook, path)
+
+
+def fold_solutions(app: Sphinx, doctree: document) -> None:
+    """Fold the code of exercise cells: a page shows the task and the checker's verdict on the solution."""
+    for cell in doctree.findall(container):
+        if f"tag_{TAG}" in cell["classes"]:
+            cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = "input", *SOLUTION
 
 
 def _executed(app: Sphinx, docname: str) -> Path:

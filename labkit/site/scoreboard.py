@@ -32,12 +32,8 @@ from labkit.site.recorded import recorded_runs
 from labkit.site.tables import Cell, table
 
 KEY = "labkit_records"
-# A sign and a word for each verdict; the colour, one of the figures' palette, only comes on top.
-SIGNS: dict[Verdict, tuple[str, str]] = {
-    "reproduced": ("✓", "#2a7ab9"),
-    "not reproduced": ("✗", "#d55e00"),
-    "undecided": ("?", "#7f7f7f"),
-}
+# A sign and a word for each verdict; the colour, which book.css gives in each theme, only comes on top.
+SIGNS: dict[Verdict, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
 
 class placeholder(nodes.General, nodes.Element):  # type: ignore[misc]
@@ -139,6 +135,6 @@ def _anchors(page: nodes.document) -> set[str]:
 
 
 def _verdict(verdict: Verdict) -> nodes.Node:
-    sign, colour = SIGNS[verdict]
-    mark = f'<b aria-hidden="true" style="color:{colour}">{sign}</b>&nbsp;{verdict}'
+    name = f"lk-{verdict.replace(' ', '-')}"
+    mark = f'<b aria-hidden="true" class="{name}">{SIGNS[verdict]}</b>&nbsp;{verdict}'
     return nodes.raw("", mark, format="html")

@@ -37,6 +37,8 @@ class Recipe:
 
     def sgd(self, parameters: Iterable[Any]) -> SGD:
         """Return the optimizer for `parameters`, tensors or groups of them."""
+        # Copied: an optimizer keeps the groups it is given, and a schedule would write its rates into them.
+        parameters = [dict(group) if isinstance(group, dict) else group for group in parameters]
         return SGD(parameters, self.learning_rate, self.momentum, weight_decay=self.weight_decay)
 
     def factor(self) -> Callable[[int], float]:

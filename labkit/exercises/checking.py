@@ -1,0 +1,91 @@
+"""What all checkers share: a verdict that is shown, hints, and the check of an open-ended answer."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from labkit.lab.claims import Claim, judge
+
+
+class NotYet(Exception):
+    """An answer is not right; the message says what it does and what was asked for."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is accepted, and the hint where it is not; displays itself as a sentence."""
+
+    accepted: bool
+    hint: str = ""
+
+    def _repr_markdown_(self) -> str:
+        return "**Right.**" if self.accepted else f"**Not yet.** {self.hint}"
+
+
+def checker(check: Callable[[Any], None]) -> Callable[[Any], Verdict]:
+    """Return `check`, which raises NotYet for a wrong answer, as a function from answers to verdicts.
+
+    An error within the answer is a wrong answer, too: the verdict names it, and the notebook goes on.
+    """
+
+    @functools.wraps(check)
+    def checked(answer: Any) -> Verdict:
+        try:
+            check(answer)
+        except NotYet as hint:
+            return Verdict(False, str(hint))
+        except Exception as error:
+            return Verdict(False, f"It stops with {type(error).__name__}: {error}")
+        return Verdict(True)
+
+    return checked
+
+
+def expect(condition: bool, hint: str) -> None:
+    """Raise NotYet with `hint` unless `condition` holds."""
+    if not condition:
+        raise NotYet(hint)
+
+
+def same(got: Any, expected: Any, what: str, tolerance: float = 1e-5) -> None:
+    """Raise NotYet unless `got` is `expected`, numbers and tensors within `tolerance`; `what` names it."""
+    expect(got is not None, f"{what} is still missing: your function returns None.")
+    if isinstance(expected, Tensor):
+        expect(isinstance(got, Tensor), f"{what} should be a tensor, not a {type(got).__name__}.")
+        shapes = f"{what} has shape {tuple(got.shape)}; asked for is {tuple(expected.shape)}."
+        expect(got.shape == expected.shape, shapes)
+        near = torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
+        expect(near, f"{what} has other values than asked for.")
+    elif isinstance(expected, float):
+        near = isinstance(got, int | float) and math.isclose(got, expected, rel_tol=tolerance)
+        expect(near, f"{what} is {got!r}; it should be {expected:.6g}.")
+    else:
+        expect(got == expected, f"{what} is {got!r}; it should be {expected!r}.")
+
+
+def own_claim(answer: Callable[[], Mapping[str, Any]]) -> None:
+    """Check an open-ended answer, a claim of one's own; NotYet tells what it lacks.
+
+    `answer()` returns its `claim` (a sentence), its `control` (what it is compared with), its `effects`
+    (positive where the claim holds; one for each of three or more seeds) and its `verdict`.
+    """
+    told = answer()
+    wanted = {"claim", "control", "effects", "verdict"}
+    expect(isinstance(told, Mapping), "Your function should return a dict, and returns none.")
+    expect(wanted <= set(told), f"Missing: {', '.join(sorted(wanted - set(told)))}.")
+    words = str(told["claim"]).split()
+    expect(len(words) >= 6, "Write the claim as a whole sentence, one that can be false.")
+    expect(len(str(told["control"]).split()) >= 2, "Say in words what the control is.")
+    effects = [float(effect) for effect in told["effects"]]
+    expect(len(effects) >= 3, f"{len(effects)} seeds are too few to tell an effect from luck; take three.")
+    expect(all(map(math.isfinite, effects)), "An effect is not a number.")
+    expect(len(set(effects)) > 1, "All effects are equal: does the seed reach your experiment?")
+    verdict = judge([Claim("own", str(told["claim"]), effect, "", "") for effect in effects]).verdict
+    expect(told["verdict"] == verdict, f"The interval over your effects says {verdict!r}.")

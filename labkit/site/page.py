@@ -1,0 +1,45 @@
+"""The last touch on each page: what extensions put there and a reader is better without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from labkit.lab.code import digest
+
+# Each is found by the accessibility audit in tests/pages when the package that writes it changes its mind.
+REPLACED = {
+    # MyST-NB: what is read out should be what is seen, "Show code cell source" and the like.
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    # Docutils: a deprecated role, which a list may not hold.
+    ' role="doc-biblioentry"': ' role="listitem"',
+}
+
+
+def setup_page(app: Sphinx) -> None:
+    """Connect the hooks; when a file of labkit.site has changed, all pages are written again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    made_by = digest([path.read_text(encoding="utf-8") for path in files])
+    app.add_config_value("labkit_site", made_by, "html")
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", replace, priority=900)
+
+
+def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave out the scripts that jupyter-book adds for thebe, which this book has no button for.
+
+    They come twice, which is an error in the console, and name a host to load from.
+    """
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            file for file in context[kind] if "thebe" not in f"{file.filename} {file.attributes}".lower()
+        ]
+
+
+def replace(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Make the replacements in the text of the page."""
+    for old, new in REPLACED.items():
+        if old in context.get("body", ""):
+            context["body"] = context["body"].replace(old, new)

@@ -1,0 +1,178 @@
+"""Colab keeps what it has: the book adds packages there, changes none, and its notebooks run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from colab import (
+    BOOK,
+    BORROWED,
+    borrow,
+    copy_of_the_book,
+    installed,
+    listed,
+    needs_of_torch,
+    new_environment,
+    pip,
+    planned,
+    plant,
+    publish,
+    requirements,
+    site_packages,
+)
+from packaging.utils import canonicalize_name
+
+from labkit.lab.chapter import Chapter, chapters
+
+KEPT = {"torch", "torchvision", "numpy", "matplotlib", "ipython"}
+# Lower bounds that Colab does not meet.
+TOO_HIGH = {"numpy": "2.2", "matplotlib": "3.10.1", "ipython": "8.0"}
+
+
+def raised(project: Path, name: str) -> Path:
+    """Raise the lower bound of `name` in the package of the folder `project`."""
+    file = project / "pyproject.toml"
+    text = file.read_text(encoding="utf-8")
+    changed, count = re.subn(rf'"{name}>=[^"]+"', f'"{name}>={TOO_HIGH[name]}"', text)
+    assert count == 1
+    file.write_text(changed, encoding="utf-8")
+    return project
+
+
+def unmet(project: Path) -> set[str]:
+    """Return the direct dependencies that Colab has in a version that will not do."""
+    there = listed()
+    names = {canonicalize_name(need.name): need for need in requirements(project)}
+    return {name for name, need in names.items() if name in there and there[name] not in need.specifier}
+
+
+def test_colab_meets_every_lower_bound() -> None:
+    there = listed()
+    assert there.keys() >= KEPT
+    assert len(there) > 500
+    assert unmet(BOOK) == set()
+
+
+@pytest.mark.parametrize("name", TOO_HIGH)
+def test_a_lower_bound_that_colab_does_not_meet_is_noticed(name: str, tmp_path: Path) -> None:
+    shutil.copy(BOOK / "pyproject.toml", tmp_path)
+    assert unmet(raised(tmp_path, name)) == {name}
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which pip sees the packages of Colab, all of them stubs."""
+    python = new_environment(tmp_path_factory.mktemp("stubs") / "venv")
+    plant(site_packages(python), listed())
+    return python
+
+
+@pytest.mark.colab
+def test_pip_plans_to_install_only_what_colab_lacks(stubs: Path, tmp_path: Path) -> None:
+    plan = planned(stubs, copy_of_the_book(tmp_path / "book"), tmp_path / "report.json")
+    assert plan.keys() & listed().keys() == set()
+    # So the plan was made from the list: the rest of labkit's dependencies is there.
+    assert {"labkit", "papermill"} <= plan.keys()
+
+
+@pytest.mark.colab
+def test_pip_would_replace_what_is_too_old(stubs: Path, tmp_path: Path) -> None:
+    project = raised(copy_of_the_book(tmp_path / "book"), "ipython")
+    assert "ipython" in planned(stubs, project, tmp_path / "report.json").keys() & listed().keys()
+
+
+@dataclass(frozen=True)
+class Colab:
+    """A machine like Colab's: its Python, and the environment variables of its programs."""
+
+    python: Path
+    home: Path
+    variables: dict[str, str]
+
+    def run(self, *command: str | Path) -> str:
+        """Run a program in Colab's working folder, which is no clone of the book; return what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.home / "content",
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
+    """Colab's versions of what labkit uses, installed; torch and torchvision are the running ones."""
+    folder = tmp_path_factory.mktemp("colab")
+    python = new_environment(folder / "venv")
+    borrow(site_packages(python), folder / "borrowed")
+    # The running torch may be newer than Colab's, and need something newer with it.
+    beside_torch = {canonicalize_name(need.name): need for need in needs_of_torch()}
+    exact = {
+        name: version
+        for name, version in listed().items()
+        if not BORROWED.fullmatch(name)
+        and (name not in beside_torch or version in beside_torch[name].specifier)
+    }
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(f"{name}=={version}" for name, version in exact.items()))
+    direct = {canonicalize_name(need.name) for need in requirements(BOOK)} | {"ipykernel", "pip"}
+    wanted = [*sorted(direct & exact.keys()), *map(str, beside_torch.values())]
+    pip(python, "install", "--no-compile", "--constraint", constraints, *wanted)
+
+    home = folder / "home"
+    (home / "content").mkdir(parents=True)
+    url = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    return Colab(python, home, publish(copy_of_the_book(folder / "origin"), url, home))
+
+
+@pytest.fixture(scope="module")
+def bootstrapped(colab: Colab) -> Colab:
+    """The same machine after the bootstrap cell."""
+    before = installed(colab.python)
+    assert before["numpy"] == listed()["numpy"]
+    assert "labkit" not in before
+    [cell] = {
+        cell.source
+        for chapter in chapters(BOOK)
+        for cell in chapter.read().cells
+        if "bootstrap" in cell.metadata.get("tags", [])
+    }
+    file = colab.home / "bootstrap.py"
+    file.write_text(f"{cell}\nimport labkit.batch.cli\nprint(labkit.__file__)\n")
+    clone = colab.home / "the-lab-book"
+    assert colab.run(colab.python, file).split() == [str(clone / "labkit" / "__init__.py")]
+    after = installed(colab.python)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() >= {"labkit", "papermill"}
+    return colab
+
+
+@pytest.mark.colab
+def test_the_bootstrap_cell_passes_again_and_does_nothing(bootstrapped: Colab) -> None:
+    offline = bootstrapped.variables | {"PATH": "", "PIP_NO_INDEX": "1"}
+    before = installed(bootstrapped.python)
+    again = Colab(bootstrapped.python, bootstrapped.home, offline)
+    again.run(again.python, again.home / "bootstrap.py")
+    assert installed(bootstrapped.python) == before
+
+
+@pytest.mark.colab
+@pytest.mark.parametrize("chapter", chapters(BOOK), ids=lambda chapter: chapter.number)
+def test_a_notebook_runs_on_colab(bootstrapped: Colab, chapter: Chapter) -> None:
+    notebook = bootstrapped.home / "content" / chapter.notebook.name
+    shutil.copy(chapter.notebook, notebook)
+    execute = bootstrapped.python.parent / "jupyter-execute"
+    bootstrapped.run(execute, "--inplace", "--timeout=600", notebook)
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

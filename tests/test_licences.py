@@ -1,0 +1,73 @@
+"""What may be done with the book, and how it is cited: all places that say it say the same."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+from pybtex.database import parse_string
+
+from labkit.lab.code import PACKAGE
+
+BOOK = PACKAGE.parent
+CODE, TEXT = "MIT", "CC BY 4.0"
+
+
+def read(name: str) -> str:
+    return (BOOK / name).read_text(encoding="utf-8")
+
+
+CITATION: dict[str, Any] = yaml.safe_load(read("CITATION.cff"))
+CONFIG: dict[str, Any] = yaml.safe_load(read("_config.yml"))
+PROJECT: dict[str, Any] = tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def test_the_texts_of_the_licences_are_whole() -> None:
+    code, text = read("LICENSE"), read("LICENSE-text")
+    assert code.startswith("MIT License\n\nCopyright (c) 2026 The Lab Book authors\n\nPermission is hereby")
+    assert code.rstrip().endswith("OTHER DEALINGS IN THE\nSOFTWARE.")
+    assert text.startswith("Attribution 4.0 International\n")
+    assert re.findall(r"^Section (\d) -- ", text, re.MULTILINE) == [str(number) for number in range(1, 9)]
+    assert text.rstrip().endswith("Creative Commons may be contacted at creativecommons.org.")
+
+
+def test_every_place_names_the_same_licences() -> None:
+    assert PROJECT["license"] == CITATION["license"] == CODE
+    assert PROJECT["license-files"] == ["LICENSE"]
+    assert CITATION["preferred-citation"]["license"] == "CC-BY-4.0"
+    readme, cite = read("README.md"), read("book/cite.md")
+    blob = f"{CONFIG['repository']['url']}/blob/{CONFIG['repository']['branch']}"
+    assert f"[{CODE} licence](LICENSE)" in readme
+    assert f"[{TEXT}](LICENSE-text)" in " ".join(readme.split())
+    assert f"[{CODE} licence]({blob}/LICENSE)" in cite
+    assert f"[{TEXT}]({blob}/LICENSE-text)" in cite
+    named = re.findall(r"\b(?:MIT|BSD|Apache|GPL|CC[ -]BY\S*(?: \d\.\d)?)", readme + cite)
+    assert set(named) == {CODE, TEXT}
+
+
+def test_the_citation_file_has_what_the_format_asks_for() -> None:
+    assert CITATION["cff-version"] == "1.2.0"
+    assert CITATION.keys() >= {"message", "title", "authors"}
+    assert CITATION["preferred-citation"].keys() >= {"type", "title", "authors"}
+    assert (CITATION["title"], CITATION["version"]) == (PROJECT["name"], PROJECT["version"])
+
+
+@pytest.mark.parametrize("field", ["title", "author", "year", "url"])
+def test_page_and_citation_file_cite_the_same_book(field: str) -> None:
+    block = re.search(r"```bibtex\n(.*?)```", read("book/cite.md"), re.DOTALL)
+    assert block
+    [entry] = parse_string(block[1], "bibtex").entries.values()
+    preferred = CITATION["preferred-citation"]
+    [author] = entry.persons["author"]
+    page = {"author": " ".join(author.last_names).strip("{}")} | dict(entry.fields)
+    file = {"author": preferred["authors"][0]["name"]} | preferred
+    config = {
+        "author": CONFIG["author"],
+        "title": CONFIG["title"],
+        "year": CONFIG["copyright"],
+        "url": CONFIG["repository"]["url"],
+    }
+    assert page[field] == str(file[field]) == config[field]
