@@ -24,6 +24,7 @@ from labkit.measure.perturbation import (
     numbered,
     recalibrated,
     with_noise,
+    worst_nearby,
 )
 from labkit.measure.predict import accuracy
 from labkit.models.resnet import ResNet
@@ -139,6 +140,20 @@ def test_the_loss_rises_more_in_a_larger_ball_and_more_than_at_random_points_of_
         length = torch.cat([e.flatten() for e in noise.values()]).norm()
         moved = {name: p + 0.5 * noise[name] / length for name, p in parameters.items()}
         assert F.cross_entropy(functional_call(net, moved, x), y).item() - here < rises[-1]
+
+
+@pytest.mark.parametrize("norm", [2, math.inf])
+def test_the_worst_weights_nearby_lie_in_the_ball_and_their_loss_has_risen_so_far(norm: float) -> None:
+    net, x, y = small()
+    before, start = copy.deepcopy(net.state_dict()), [p.detach().clone() for p in net.parameters()]
+    worst = worst_nearby(net, x, y, 0.1, norm=norm)
+    assert unchanged(net, before)
+    assert not worst.training
+    moved = torch.cat([(q - p).flatten() for p, q in zip(start, worst.parameters(), strict=True)])
+    assert moved.norm(p=norm).item() == pytest.approx(0.1, rel=1e-6)
+    rise = F.cross_entropy(worst(x), y) - F.cross_entropy(net.eval()(x), y)
+    assert rise.item() == pytest.approx(loss_rise(net, x, y, 0.1, norm=norm), rel=1e-12)
+    assert rise.item() > 0
 
 
 def test_the_top_eigenvalue_is_that_of_the_full_hessian() -> None:

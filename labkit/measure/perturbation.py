@@ -104,26 +104,41 @@ def uphill(
     return [back * e for e in moved]
 
 
-def loss_rise(
+def worst_nearby(
     model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
-) -> float:
-    """Return by how much the cross-entropy on (x, y), in nats, rises within `rho` of the weights.
+) -> nn.Module:
+    """Return a copy of `model` with the weights within `rho` whose cross-entropy on (x, y) is highest.
 
-    It is the largest rise that `steps` steps of `uphill` come by, over all parameters jointly, in eval mode.
-    `model` stays as it is.
+    It is the highest that `steps` steps of `uphill` come by, over all parameters jointly, in eval mode.
     """
     model = copy.deepcopy(model).eval()
     parameters = list(model.parameters())
     weights = [parameter.detach().clone() for parameter in parameters]
-    offsets, losses = [torch.zeros_like(weight) for weight in weights], []
+    offsets, highest, worst = [torch.zeros_like(weight) for weight in weights], -math.inf, weights
     for _ in range(steps + 1):
-        with torch.no_grad():
-            for parameter, weight, offset in zip(parameters, weights, offsets, strict=True):
-                parameter.copy_(weight + offset)
+        moved = [weight + offset for weight, offset in zip(weights, offsets, strict=True)]
+        _put(parameters, moved)
         loss = F.cross_entropy(model(x), y)
-        losses.append(loss.item())
+        if loss.item() > highest:
+            highest, worst = loss.item(), moved
         offsets = uphill(offsets, torch.autograd.grad(loss, parameters), rho, steps, norm)
-    return max(losses) - losses[0]
+    _put(parameters, worst)
+    return model
+
+
+def loss_rise(
+    model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
+) -> float:
+    """Return by how much the cross-entropy on (x, y), in nats, rises at `worst_nearby`. `model` stays."""
+    worst, here = worst_nearby(model, x, y, rho, steps=steps, norm=norm), copy.deepcopy(model).eval()
+    with torch.no_grad():
+        return (F.cross_entropy(worst(x), y) - F.cross_entropy(here(x), y)).item()
+
+
+@torch.no_grad()
+def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
 
 
 def _normal(like: Tensor, generator: Generator) -> Tensor:
