@@ -61,7 +61,7 @@ def worst_change(answer: Callable[[Sequence[Tensor], float], Sequence[Tensor]]) 
 def quantize_filters(answer: Callable[[Tensor, int], Tensor]) -> None:
     """Each entry along the first axis is rounded with a step of its own."""
     weight = torch.tensor([[-0.9, 0.6, 0.1], [0.05, -0.04, 0.03]])
-    expected = torch.tensor([[-0.9, 0.6, 0.0], [0.05, -0.05, 0.1 / 3]])
+    expected = torch.tensor([[-0.9, 0.6, 0.0], [0.05, -0.1 / 3, 0.1 / 3]])
     same(answer(weight.clone(), 3), expected, "the weight of two filters on three bits")
     drawn = torch.randn(4, 3, 2, 2, generator=Generator().manual_seed(0))
     drawn[2] = 0.0
