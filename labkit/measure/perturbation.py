@@ -1,0 +1,145 @@
+"""How a network bears a change of its weights: at random, and in the direction that hurts most."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from labkit.data.augment import Transform, apply
+from labkit.data.images import Images
+from labkit.measure.predict import accuracy
+
+
+def layer_weights(model: nn.Module) -> list[Tensor]:
+    """Return the weights of all convolutions and linear layers, in order: no bias, nothing of BatchNorm."""
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+
+def numbered(seed: int, number: int) -> Generator:
+    """Return the `number`-th of the generators of `seed`, on the CPU: the same wherever it is asked for."""
+    # An odd multiplier spreads (seed, number) over 64 bits: neighbours get unrelated Mersenne states.
+    return Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03) % 2**63)
+
+
+def gaussian(weights: Sequence[Tensor], scale: float, generator: Generator) -> list[Tensor]:
+    """Return noise for each tensor of `weights`: independent N(0, (scale * std of that tensor)^2).
+
+    The scale is relative, because BatchNorm makes the absolute size of most weights meaningless.
+    """
+    return [scale * w.detach().std(correction=0) * _normal(w, generator) for w in weights]
+
+
+def with_noise(model: nn.Module, scale: float, draw: int, seed: int = 0) -> nn.Module:
+    """Return a copy of `model` with `gaussian` noise on its layer weights.
+
+    The same `draw` and `seed` mean the same normal numbers for every model of the same shape.
+    """
+    noisy = copy.deepcopy(model)
+    weights = layer_weights(noisy)
+    with torch.no_grad():
+        for weight, noise in zip(weights, gaussian(weights, scale, numbered(seed, draw)), strict=True):
+            weight.add_(noise)
+    return noisy
+
+
+def recalibrated(model: nn.Module, images: Images, transforms: Sequence[Transform]) -> nn.Module:
+    """Return a copy of `model`, in eval mode, whose BatchNorm statistics are those of `images`, one batch."""
+    model = copy.deepcopy(model).train()
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 1.0  # the batch's statistics replace the old ones
+    with torch.no_grad():
+        model(apply(transforms, images.x, Generator()))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return model.eval()
+
+
+def noisy_accuracies(
+    model: nn.Module,
+    images: Images,
+    transforms: Sequence[Transform],
+    scale: float,
+    draws: int,
+    *,
+    calibration: Images | None = None,
+) -> list[float]:
+    """Return the accuracy on `images`, 0..1, under each of `draws` draws of weight noise, common to models.
+
+    With `calibration`, after BatchNorm was recalibrated on those images under the noise.
+    """
+    noisy = (with_noise(model, scale, draw) for draw in range(draws))
+    if calibration is not None:
+        noisy = (recalibrated(one, calibration, transforms) for one in noisy)
+    return [accuracy(one, images, transforms) for one in noisy]
+
+
+def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the L2 norm of all `tensors` together, a scalar."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    return norm
+
+
+def uphill(
+    offsets: Sequence[Tensor], gradients: Sequence[Tensor], rho: float, steps: int, norm: float
+) -> list[Tensor]:
+    """Return `offsets` after one of `steps` steps of projected ascent in the ball of radius `rho`.
+
+    The ball is that of the norm 2, taken over all tensors jointly, or `math.inf`. A step is 2.5 rho / steps
+    long, at most rho (Madry et al. 2018, section 5.1): a single one, from zero, reaches the surface.
+    """
+    length = rho * min(1.0, 2.5 / steps)
+    if norm == math.inf:
+        return [(e + length * g.sign()).clamp(-rho, rho) for e, g in zip(offsets, gradients, strict=True)]
+    factor = length / (joint_norm(gradients) + 1e-12)
+    moved = [e + factor * g for e, g in zip(offsets, gradients, strict=True)]
+    back = (rho / (joint_norm(moved) + 1e-12)).clamp(max=1.0)
+    return [back * e for e in moved]
+
+
+def worst_nearby(
+    model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
+) -> nn.Module:
+    """Return a copy of `model` with the weights within `rho` whose cross-entropy on (x, y) is highest.
+
+    It is the highest that `steps` steps of `uphill` come by, over all parameters jointly, in eval mode.
+    """
+    model = copy.deepcopy(model).eval()
+    parameters = list(model.parameters())
+    weights = [parameter.detach().clone() for parameter in parameters]
+    offsets, highest, worst = [torch.zeros_like(weight) for weight in weights], -math.inf, weights
+    for _ in range(steps + 1):
+        moved = [weight + offset for weight, offset in zip(weights, offsets, strict=True)]
+        _put(parameters, moved)
+        loss = F.cross_entropy(model(x), y)
+        if loss.item() > highest:
+            highest, worst = loss.item(), moved
+        offsets = uphill(offsets, torch.autograd.grad(loss, parameters), rho, steps, norm)
+    _put(parameters, worst)
+    return model
+
+
+def loss_rise(
+    model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
+) -> float:
+    """Return by how much the cross-entropy on (x, y), in nats, rises at `worst_nearby`. `model` stays."""
+    worst, here = worst_nearby(model, x, y, rho, steps=steps, norm=norm), copy.deepcopy(model).eval()
+    with torch.no_grad():
+        return (F.cross_entropy(worst(x), y) - F.cross_entropy(here(x), y)).item()
+
+
+@torch.no_grad()
+def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
+
+
+def _normal(like: Tensor, generator: Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
