@@ -97,6 +97,8 @@ def test_a_control_has_a_frame_for_each_value_in_each_view_and_all_rows_in_each_
     groups = re.findall(r'<input type="radio" name="([^"]+)"', html)
     assert sorted(groups.count(name) for name in set(groups)) == [2, 2, 2]
     assert html.count(" checked>") == 3
+    # JupyterLab's own shortcuts leave an element with this attribute its arrow keys.
+    assert html.count("data-lm-suppress-shortcuts") == len(groups)
     assert panels.png.startswith(b"\x89PNG")
     ids = re.findall(r' id="([^"]+)"', html + figure(lab("old", "new"), "R1", draw, alt=ALT).html())
     assert len(ids) == len(set(ids))

@@ -41,7 +41,9 @@ class Panels:
         shown, parts = [], []
         for k, (label, _) in enumerate(self.panels):
             checked = " checked" if k == 0 else ""
-            parts.append(f'<input type="radio" name="{group}" id="{group}-{k}"{checked}>')
+            # In JupyterLab the arrow keys are the notebook's, except on what keeps them for itself.
+            keys = 'data-lm-suppress-shortcuts="true"'
+            parts.append(f'<input type="radio" name="{group}" id="{group}-{k}" {keys}{checked}>')
             parts.append(f'<label for="{group}-{k}">{escape(label)}</label>')
             shown.append(f"#{group}-{k}:checked~#{group}-panel-{k}{{display:block}}")
         for k, (_, body) in enumerate(self.panels):
