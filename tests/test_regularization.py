@@ -70,7 +70,9 @@ def test_the_hidden_area_is_that_of_clipped_squares(length: int) -> None:
     mask = hidden(20_000, 32, 32, length, 1, generator())
     assert mask.shape == (20_000, 1, 32, 32)
     areas = mask.sum((1, 2, 3)).double()
-    assert areas.max() == (length // 2 * 2) ** 2  # an odd length hides one pixel less a side, as in the paper's code
+    assert (
+        areas.max() == (length // 2 * 2) ** 2
+    )  # an odd length hides one pixel less a side, as in the paper's code
     assert areas.mean().item() == pytest.approx(mean_area(32, length), rel=0.01)
     assert (areas < areas.max()).any(), "a square near the edge is clipped, not moved"
 
@@ -357,7 +359,9 @@ def test_a_package_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 def classifier() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 3))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 8 * 8, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 3)
+    )
 
 
 @pytest.mark.parametrize("eps", [1.0, 8.0])

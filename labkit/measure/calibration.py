@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -45,12 +44,12 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> list[B
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """Return the expected calibration error: the mean of |accuracy - confidence| over all predictions, 0..1."""
+    """Return the expected calibration error: |accuracy - confidence| of the bins, weighted by share, 0..1."""
     return sum(each.share * abs(each.accuracy - each.confidence) for each in bins if each.share)
 
 
 def overconfidence(bins: list[Bin]) -> float:
-    """Return mean confidence minus accuracy over all predictions: above 0 where a network promises too much."""
+    """Return mean confidence minus accuracy: above 0 where a network promises too much."""
     return sum(each.share * (each.confidence - each.accuracy) for each in bins if each.share)
 
 

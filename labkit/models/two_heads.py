@@ -22,7 +22,7 @@ class TwoHeads(nn.Module):
         return y
 
     def both(self, x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the class logits of `x` and the auxiliary logits of `others`, from one pass through the body.
+        """Return the class logits of `x` and the auxiliary logits of `others`, from one pass of the body.
 
         BatchNorm sees them as one batch.
         """

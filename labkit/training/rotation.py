@@ -1,4 +1,4 @@
-"""A second task without labels: tell by how many quarter turns an image was rotated (Hendrycks et al. 2019)."""
+"""A second task without labels: tell how far an image was rotated (Hendrycks et al. 2019)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def turned(x: Tensor, turns: Tensor) -> Tensor:
 
 def every_angle(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return all four rotations of `x`, (4B, C, H, H), upright ones first, and their turns, int64 (4B,)."""
-    turns = torch.arange(4, device=x.device).repeat_interleave(len(x))
-    return turned(x.repeat(4, 1, 1, 1), turns), turns
+    rotated = torch.cat([torch.rot90(x, k, (2, 3)) for k in range(4)])
+    return rotated, torch.arange(4, device=x.device).repeat_interleave(len(x))
 
 
 def one_angle(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,9 +35,9 @@ def rotation_loss(weight: float, *, alpha: float = 0.0, all_angles: bool = True)
     """Return cross-entropy of the classes plus `weight` times that of the rotations.
 
     The model is a `TwoHeads`. The class loss sees upright images only, blended by mixup where `alpha` is
-    above 0; the rotation loss sees rotated images, never blended, all four of each image as in the authors'
-    code (five times the images of a batch) or, without `all_angles`, one of the four (twice the images), whose
-    loss has the same mean.
+    above 0; the rotation loss sees rotated images, never blended: all four of each image as in the authors'
+    code (five images pass for one of the batch), or without `all_angles` one of the four (two images for
+    one), whose loss has the same mean.
     """
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
