@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 
@@ -274,8 +275,12 @@ def test_a_network_that_knows_its_odds_is_calibrated_and_one_that_boasts_is_not(
     assert negative_log_likelihood(logits, labels) < negative_log_likelihood(3 * logits, labels)
 
 
-def test_negative_log_likelihood_of_a_guess() -> None:
+def test_negative_log_likelihood_by_hand() -> None:
     assert negative_log_likelihood(torch.zeros(7, 10), torch.arange(7)) == pytest.approx(math.log(10))
+    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0]])
+    by_hand = math.log(1 + math.exp(-2)) / 2 + math.log(1 + math.exp(2)) / 2
+    assert negative_log_likelihood(logits, torch.tensor([0, 1])) == pytest.approx(by_hand)
+    assert negative_log_likelihood(logits, torch.tensor([0, 0])) == pytest.approx(math.log(1 + math.exp(-2)))
 
 
 # Corruptions
@@ -321,6 +326,9 @@ def test_seed_kind_and_severity_tell_the_noise_apart_and_the_global_generator_st
     }
     assert len(prints) == 2 * 5 * 2
     assert np.array_equal(np.random.random(3), expected)
+    grey = dataclasses.replace(pictures, x=torch.full_like(pictures.x, 128))
+    noise = [corrupted(grey, "gaussian_noise", severity).x.flatten().double() for severity in (1, 2)]
+    assert abs(torch.corrcoef(torch.stack(noise))[0, 1]) < 0.1, "severities share their noise"
 
 
 def test_there_is_a_kind_of_each_family() -> None:
