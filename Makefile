@@ -52,5 +52,6 @@ $(READY): requirements.txt pyproject.toml
 		exit 1; \
 	}
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	# imagecorruptions asks for opencv-python, which needs a desktop's libraries; the headless one will do.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps imagecorruptions==1.1.2 -e .
 	@touch $@

@@ -1,0 +1,66 @@
+"""A second task without labels: tell how far an image was rotated (Hendrycks et al. 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labkit.data.batches import Batch
+from labkit.data.images import Images
+from labkit.models.two_heads import TwoHeads
+from labkit.training.fit import Loss
+from labkit.training.mixup import mix
+
+
+def turned(x: Tensor, turns: Tensor) -> Tensor:
+    """Return square images (B, C, H, H), each turned counter-clockwise by its number of quarter `turns`."""
+    copies = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
+    return copies[turns % 4, torch.arange(len(x), device=x.device)]
+
+
+def every_angle(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all four rotations of `x`, (4B, C, H, H), upright ones first, and their turns, int64 (4B,)."""
+    rotated = torch.cat([torch.rot90(x, k, (2, 3)) for k in range(4)])
+    return rotated, torch.arange(4, device=x.device).repeat_interleave(len(x))
+
+
+def one_angle(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each image of `x` in one rotation, drawn at random, and its turns: a quarter of the work."""
+    turns = torch.randint(4, (len(x),)).to(x.device)
+    return turned(x, turns), turns
+
+
+def rotation_loss(weight: float, *, alpha: float = 0.0, all_angles: bool = True) -> Loss:
+    """Return cross-entropy of the classes plus `weight` times that of the rotations.
+
+    The model is a `TwoHeads`. The class loss sees upright images only, blended by mixup where `alpha` is
+    above 0; the rotation loss sees rotated images, never blended: all four of each image as in the authors'
+    code (five images pass for one of the batch), or without `all_angles` one of the four (two images for
+    one), whose loss has the same mean.
+    """
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(model, TwoHeads)
+        mixed = mix(batch.x, batch.y, alpha)
+        rotated, turns = (every_angle if all_angles else one_angle)(batch.x)
+        logits, turn_logits = model.both(mixed.x, rotated)
+        return mixed.cross_entropy(logits) + weight * F.cross_entropy(turn_logits, turns)
+
+    return loss
+
+
+@torch.no_grad()
+def rotation_accuracy(model: TwoHeads, images: Images, size: int = 500) -> float:
+    """Return the share of the four rotations of all `images` that the auxiliary head tells, in 0..1.
+
+    The model takes pixels 0..255; it is used in eval mode and put back.
+    """
+    was_training = model.training
+    model.eval()
+    right = 0
+    for start in range(0, len(images), size):
+        rotated, turns = every_angle(images.x[start : start + size].float())
+        right += int((model.auxiliary(model.body(rotated)).argmax(1) == turns).sum())
+    model.train(was_training)
+    return right / (4 * len(images))
