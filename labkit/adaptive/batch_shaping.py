@@ -1,4 +1,4 @@
-"""Batch-shaping: gates whose values over a batch follow a Beta distribution (Ehteshami Bejnordi et al. 2020)."""
+"""Batch-shaping: gates that follow a Beta distribution over the batch (Ehteshami Bejnordi et al. 2020)."""
 
 from __future__ import annotations
 

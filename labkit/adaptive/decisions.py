@@ -1,4 +1,4 @@
-"""What the parts of an adaptive network decide for each image: read it, or put something else in its place."""
+"""What an adaptive network decides for each image: read it, or put something else in its place."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from labkit.data.images import Images
 from labkit.measure.predict import logits
 
 Decisions = dict[str, Tensor]  # name of a layer → what it decided, (N, n)
+Change = Callable[[str, Tensor], Tensor]
 
 
 def decisions(model: nn.Module, kind: type[nn.Module], images: Images) -> Decisions:
@@ -33,9 +34,7 @@ def decisions(model: nn.Module, kind: type[nn.Module], images: Images) -> Decisi
 
 
 @contextmanager
-def overridden(
-    model: nn.Module, kind: type[nn.Module], change: Callable[[str, Tensor], Tensor]
-) -> Iterator[None]:
+def overridden(model: nn.Module, kind: type[nn.Module], change: Change) -> Iterator[None]:
     """Within, every module of type `kind` returns change(name of its layer, what it would return)."""
     hooks = []
     for name, module in model.named_modules():
@@ -49,3 +48,17 @@ def overridden(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def replay(decided: Decisions) -> Change:
+    """Return the change that hands out `decided` row by row: to the first image the first row, and so on.
+
+    It serves one pass over the images.
+    """
+    done: dict[str, int] = defaultdict(int)
+
+    def change(name: str, output: Tensor) -> Tensor:
+        start, done[name] = done[name], done[name] + len(output)
+        return decided[name][start : done[name]]
+
+    return change

@@ -49,7 +49,9 @@ class DynamicConv2d(nn.Module):
         assert isinstance(like.padding, tuple)
         self.shape = tuple(like.weight.shape)
         self.stride, self.padding = like.stride, like.padding
-        drawn = [nn.init.kaiming_normal_(torch.empty(self.shape), nonlinearity="relu") for _ in range(kernels)]
+        drawn = [
+            nn.init.kaiming_normal_(torch.empty(self.shape), nonlinearity="relu") for _ in range(kernels)
+        ]
         self.weight = nn.Parameter(torch.stack(drawn).flatten(1))
         self.bias = nn.Parameter(torch.zeros(kernels, self.shape[0])) if like.bias is not None else None
         self.attention = Attention(like.in_channels, kernels)

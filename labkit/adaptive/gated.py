@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labkit.adaptive.decisions import Decisions
+from labkit.measure.flops import multiply_adds
 from labkit.models.resnet import BasicBlock
 
 TEMPERATURE = 2 / 3  # of the relaxed gates
@@ -42,7 +45,7 @@ class Gate(nn.Module):
         hard = (a > 0).to(y.dtype)
         if self.surrogate == "soft":
             return y
-        return hard if self.surrogate == "cut" else hard + y - y.detach()
+        return hard if self.surrogate == "cut" else hard + (y - y.detach())
 
 
 class GatedBlock(nn.Module):
@@ -94,15 +97,18 @@ def only_open(block: GatedBlock, x: Tensor) -> Tensor:
     return F.relu(whole.bn2(y) + shortcut)
 
 
-def open_multiply_adds(block: GatedBlock, height: int, width: int) -> tuple[int, int]:
-    """Return the multiply-adds of `block` for an input (C, height, width): per open gate, and all the rest.
+def spent(
+    model: nn.Module, blocks: Mapping[str, GatedBlock], gates: Decisions, shape: tuple[int, int, int]
+) -> Tensor:
+    """Return the multiply-adds of `model` for each image of `shape` (C, H, W), (N,), float64.
 
-    The rest is what no gate spares: the shortcut and the gate's own two layers.
+    They are what torch counts when all channels run, less what each closed one of `gates` spares: its part of
+    both convolutions of its block. Gate nets and layers without gates are counted whole.
     """
-    whole, stride = block.block, block.block.conv1.stride[0]
-    pixels = -(-height // stride) * -(-width // stride)
-    each = pixels * 9 * (whole.conv1.in_channels + whole.conv2.out_channels)
-    rest = sum(layer.weight.numel() for layer in block.gate.net if isinstance(layer, nn.Linear))
-    if isinstance(whole.shortcut, nn.Sequential):
-        rest += pixels * whole.conv1.in_channels * whole.conv2.out_channels
-    return each, rest
+    counted = multiply_adds(model, shape)
+    first = next(iter(gates.values()))
+    total = torch.full((len(first),), float(counted[""]), dtype=torch.float64, device=first.device)
+    for name in blocks:
+        both = counted[f"{name}.block.conv1"] + counted[f"{name}.block.conv2"]
+        total -= (1 - gates[name].double()).mean(1) * both
+    return total
