@@ -42,7 +42,7 @@ class Gate(nn.Module):
             u = torch.rand_like(a).clamp(1e-6, 1 - 1e-6)
             a = a + torch.logit(u)
         y = torch.sigmoid(a / TEMPERATURE)
-        hard = (a > 0).to(y.dtype)
+        hard: Tensor = (a > 0).to(y.dtype)
         if self.surrogate == "soft":
             return y
         return hard if self.surrogate == "cut" else hard + (y - y.detach())
