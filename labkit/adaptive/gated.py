@@ -36,7 +36,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates, (B, channels), for a block input (B, inputs, H, W)."""
-        a = self.net(x.mean((2, 3)))
+        a: Tensor = self.net(x.mean((2, 3))).float()  # bfloat16 would round the noise near 1 to infinity
         self.probability = torch.sigmoid(a)
         if self.training:
             u = torch.rand_like(a).clamp(1e-6, 1 - 1e-6)
