@@ -1,0 +1,1 @@
+"""Networks that compute differently for every image: mixed kernels, gated channels."""

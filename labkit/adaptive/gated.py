@@ -1,0 +1,114 @@
+"""Residual blocks that run only the channels an image needs (Ehteshami Bejnordi et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labkit.adaptive.decisions import Decisions
+from labkit.measure.flops import multiply_adds
+from labkit.models.resnet import BasicBlock
+
+TEMPERATURE = 2 / 3  # of the relaxed gates
+Surrogate = Literal["straight-through", "cut", "soft"]
+
+
+class Gate(nn.Module):
+    """Decides for each image which of `channels` run: GAP, FC(16), BatchNorm, ReLU, FC(channels) = a.
+
+    In train mode a gate is on where the relaxed Bernoulli y = sigmoid((a + logistic noise) / T) exceeds 1/2,
+    in eval mode where a > 0. Either way the output is 0 or 1 and the gradient that of y, without noise in
+    eval mode. `surrogate` changes the latter: `cut` lets none through, and `soft` makes the gate itself
+    sigmoid(a / T), which attacks use. `probability` is sigmoid(a) of the last batch, (B, channels).
+    """
+
+    def __init__(self, inputs: int, channels: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        self.surrogate: Surrogate = "straight-through"
+        self.probability = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the gates, (B, channels), for a block input (B, inputs, H, W)."""
+        a: Tensor = self.net(x.mean((2, 3))).float()  # bfloat16 would round the noise near 1 to infinity
+        self.probability = torch.sigmoid(a)
+        if self.training:
+            u = torch.rand_like(a).clamp(1e-6, 1 - 1e-6)
+            a = a + torch.logit(u)
+        y = torch.sigmoid(a / TEMPERATURE)
+        hard: Tensor = (a > 0).to(y.dtype)
+        if self.surrogate == "soft":
+            return y
+        return hard if self.surrogate == "cut" else hard + (y - y.detach())
+
+
+class GatedBlock(nn.Module):
+    """A basic block whose inner channels are gated: W2 * (G(x) . ReLU(BN(W1 * x))), BN, plus the shortcut.
+
+    A closed gate spares an output channel of the first convolution and an input channel of the second.
+    """
+
+    def __init__(self, block: BasicBlock) -> None:
+        super().__init__()
+        self.block = block
+        self.gate = Gate(block.conv1.in_channels, block.conv1.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, as of the block without gates; every channel is computed."""
+        block, gates = self.block, self.gate(x)
+        y = F.relu(block.bn1(block.conv1(x))) * gates[:, :, None, None]
+        return F.relu(block.bn2(block.conv2(y)) + block.shortcut(x))
+
+
+def make_gated(model: nn.Module) -> dict[str, GatedBlock]:
+    """Put gates on every basic block of `model`, in place; return the gated blocks by name."""
+    plain = [(name, module) for name, module in model.named_modules() if isinstance(module, BasicBlock)]
+    blocks = {}
+    for name, block in plain:
+        parent, _, child = name.rpartition(".")
+        blocks[name] = GatedBlock(block)
+        setattr(model.get_submodule(parent), child, blocks[name])
+    return blocks
+
+
+def only_open(block: GatedBlock, x: Tensor) -> Tensor:
+    """Return the output of `block` in eval mode for a single image (1, C, H, W), running open channels only.
+
+    The weights of closed channels are left out, so that they cost nothing.
+    """
+    assert len(x) == 1
+    assert not block.training
+    whole, on = block.block, block.gate(x)[0] > 0.5
+    bn, conv1, conv2 = whole.bn1, whole.conv1, whole.conv2
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    shortcut = whole.shortcut(x)
+    if not on.any():
+        return F.relu(whole.bn2(torch.zeros_like(shortcut)) + shortcut)
+    y = F.conv2d(x, conv1.weight[on], None, conv1.stride, padding=1)
+    y = F.batch_norm(y, bn.running_mean[on], bn.running_var[on], bn.weight[on], bn.bias[on], eps=bn.eps)
+    y = F.conv2d(F.relu(y), conv2.weight[:, on], None, padding=1)
+    return F.relu(whole.bn2(y) + shortcut)
+
+
+def spent(
+    model: nn.Module, blocks: Mapping[str, GatedBlock], gates: Decisions, shape: tuple[int, int, int]
+) -> Tensor:
+    """Return the multiply-adds of `model` for each image of `shape` (C, H, W), (N,), float64.
+
+    They are what torch counts when all channels run, less what each closed one of `gates` spares: its part of
+    both convolutions of its block. Gate nets and layers without gates are counted whole.
+    """
+    counted = multiply_adds(model, shape)
+    first = next(iter(gates.values()))
+    total = torch.full((len(first),), float(counted[""]), dtype=torch.float64, device=first.device)
+    for name in blocks:
+        both = counted[f"{name}.block.conv1"] + counted[f"{name}.block.conv2"]
+        total -= (1 - gates[name].double()).mean(1) * both
+    return total
