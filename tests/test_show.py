@@ -124,6 +124,13 @@ def test_curves_show_mean_and_range_over_seeds() -> None:
     assert (corners[:, 1].min(), corners[:, 1].max()) == (1, 6)
 
 
+def test_a_curve_of_one_point_can_be_seen() -> None:
+    axes = Figure().subplots()
+    rows = [{"x": x, "y": 1, "arm": arm} for arm, x in (("a", 1), ("a", 2), ("b", 1))]
+    curves(axes, rows, x="x", y="y", by="arm")
+    assert [line.get_marker() for line in axes.lines] == ["", "o"]
+
+
 def test_as_many_curves_as_there_are_colours_differ_in_their_dashes_too() -> None:
     rows = [{"seed": 0, "x": x, "y": x * k, "arm": f"arm {k}"} for k in range(6) for x in (0, 1)]
     view = View("old", [Record("p00-trial", "smoke", 0, rows={"R1": rows})])

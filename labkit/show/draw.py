@@ -15,7 +15,7 @@ from labkit.measure.intervals import mean_interval
 def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str) -> None:
     """Draw `y` over `x`, a curve for each value of `by`: the mean over seeds, with a band from least to most.
 
-    Rows whose `y` is None are left out.
+    Rows whose `y` is None are left out. A curve of one point is a dot.
     """
     points: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -23,7 +23,8 @@ def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str) -> None:
             points[row[by]][row[x]].append(row[y])
     for name, values in points.items():
         at = sorted(values)
-        (line,) = axes.plot(at, [sum(values[k]) / len(values[k]) for k in at], label=name)
+        means = [sum(values[k]) / len(values[k]) for k in at]
+        (line,) = axes.plot(at, means, label=name, marker="o" if len(at) == 1 else "")
         low, high = [min(values[k]) for k in at], [max(values[k]) for k in at]
         axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xlabel=x, ylabel=y)
