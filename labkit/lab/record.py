@@ -39,10 +39,13 @@ class Number:
 
 
 def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = "") -> str:
-    """Return a value, or a value and the two ends of its interval, times `scale` and followed by `unit`."""
-    form = f"{sign}z.1f" if scale == 100 else f"{sign}z.3g"  # z: no minus before a zero
-    mean, *ends = (f"{scale * value:{form}}" for value in values)
-    interval = f" [{', '.join(ends)}]" if ends else ""
+    """Return a value, or a value and the two ends of its interval, times `scale` and followed by `unit`.
+
+    An interval that has no width as it is written is left out.
+    """
+    form = ".1f" if scale == 100 else ",.0f" if max(map(abs, values)) >= 999.5 else ".3g"
+    mean, *ends = (f"{scale * value:{sign}z{form}}" for value in values)  # z: no minus before a zero
+    interval = f" [{', '.join(ends)}]" if {*ends} - {mean} else ""
     return f"{mean}{interval}\u00a0{unit}".rstrip("\u00a0")
 
 

@@ -54,8 +54,8 @@ class Report:
                 (effect_text(judgement), f"**{judgement.verdict}**") if judgement else ("–", "–")
             )
             here = f"{_signed(claim, claim.effect)}, {'holds' if claim.effect > 0 else 'does not hold'}"
-            anchor = f'<span id="{claim_anchor(claim)}"></span>' if anchors else ""
-            text, paper = f"{anchor}{claim.text}", claim.paper or "–"
+            name = f'id="{claim_anchor(claim)}" ' if anchors else ""
+            text, paper = f'<span {name}class="lk-claim">{claim.text}</span>', claim.paper or "–"
             lines.append(f"| {claim.row} | {text} | {paper} | {effect} | {verdict} | {here} |")
         return "\n".join(lines)
 
