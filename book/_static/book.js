@@ -6,3 +6,9 @@ page.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "li
 
 // From the file system a browser may not read one page from another: there the search lists titles only.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// The buttons that fold a section of the table of contents are an arrow without a word.
+addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll(".bd-sidebar summary"))
+    arrow.setAttribute("aria-label", `Pages under ${arrow.closest("li").querySelector("a").textContent.trim()}`);
+});
