@@ -6,15 +6,33 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from ran import NEEDS_DATA, has_real_data
 
 from labkit.batch.pairing import notebook_from
+from labkit.data.images import Images
 from labkit.lab.chapter import Chapter
+from labkit.models.resnet import ResNet
 
 
 @pytest.fixture(autouse=True)
 def no_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LABKIT_RESULTS", raising=False)
+
+
+@pytest.fixture
+def images() -> Images:
+    """Forty images of noise, four of each class."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 256, (40, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    return Images("some", x, torch.arange(40) % 10, tuple("0123456789"), "f")
+
+
+@pytest.fixture
+def model() -> ResNet:
+    """A residual network of eight layers, the same each time."""
+    torch.manual_seed(0)
+    return ResNet(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

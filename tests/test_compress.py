@@ -33,18 +33,6 @@ from labkit.models.resnet import ResNet, resnet20
 from labkit.training.fit import cross_entropy, fit
 
 
-@pytest.fixture
-def images() -> Images:
-    x = torch.randint(0, 256, (40, 3, 8, 8), generator=Generator().manual_seed(1), dtype=torch.uint8)
-    return Images("some", x, torch.arange(40) % 10, tuple("0123456789"), "f")
-
-
-@pytest.fixture
-def model() -> ResNet:
-    torch.manual_seed(0)
-    return ResNet(1)
-
-
 def train(model: nn.Module, images: Images, steps: int, *callbacks, lr: float = 0.01) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=0.01)
     fit(model, Loader(images, 8, [raw], 0), steps, optimizer, callbacks=callbacks, precision="float32")

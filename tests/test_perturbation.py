@@ -30,18 +30,6 @@ from labkit.measure.predict import accuracy
 from labkit.models.resnet import ResNet
 
 
-@pytest.fixture
-def images() -> Images:
-    x = torch.randint(0, 256, (40, 3, 8, 8), generator=Generator().manual_seed(1), dtype=torch.uint8)
-    return Images("some", x, torch.arange(40) % 10, tuple("0123456789"), "f")
-
-
-@pytest.fixture
-def model() -> ResNet:
-    torch.manual_seed(0)
-    return ResNet(1)
-
-
 def small() -> tuple[nn.Module, Tensor, Tensor]:
     """Return a network with BatchNorm of 61 parameters in float64, partly trained, and a batch."""
     torch.manual_seed(0)

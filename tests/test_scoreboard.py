@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from contextlib import redirect_stderr, redirect_stdout
-from html import unescape
 from pathlib import Path
 
+import plain_sphinx
 import pytest
 from conftest import HEADER
-from sphinx.cmd.build import build_main
+from plain_sphinx import text_of, write_pages
 
 from labkit.lab.chapter import Chapter
 from labkit.lab.claims import Claim
@@ -21,14 +19,6 @@ from labkit.lab.report import Report, claim_anchor
 
 ANCHORED, GONE = Claim("R1", "A beats B", 0.0, "points", ""), Claim("R2", "C < D & E", 0.0, "decades", "")
 
-# Plain Sphinx with the parser and the extension of the book: jupyter-book adds nothing to these pages.
-CONFIG = """
-extensions = ["myst_nb", "labkit.site.extension"]
-root_doc = "book/intro"
-exclude_patterns = ["results", "_build"]
-nb_execution_mode = "off"
-html_theme = "basic"
-"""
 FRONT = HEADER.replace(
     "jupytext:\n", "jupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
 )
@@ -67,39 +57,27 @@ def write(book: Path, seed: int, effect: float, profile: str = "laptop") -> None
 
 def build(book: Path) -> tuple[set[str], str, str]:
     """Build; return the pages that were read again, and the text of the two pages, tags taken out."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = build_main(["-b", "html", "-W", "--keep-going", str(book), str(book / "_build/html")])
-    assert code == 0, err.getvalue()
-    read = re.findall(
-        r"reading sources\.\.\. \[\s*\d+%\] (\S+)", re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())
-    )
-    return set(read), *(text_of(book, page) for page in ("intro", "runs"))  # type: ignore[return-value]
+    code, read, errors = plain_sphinx.build(book)
+    assert code == 0, errors
+    return read, text_of(book, "intro"), text_of(book, "runs")
 
 
 def html_of(book: Path, page: str) -> str:
     return (book / f"_build/html/book/{page}.html").read_text(encoding="utf-8")
 
 
-def text_of(book: Path, page: str) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html_of(book, page))).split())
-
-
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("board")
-    (root / "book").mkdir()
-    (root / "conf.py").write_text(CONFIG)
-    (root / "requirements.txt").write_text("")
-    (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n- file: book/runs\n"
+    write_pages(
+        root,
+        {
+            "intro": "# Intro\n\n```{scoreboard}\n```",
+            "p00-trial": FRONT + CHAPTER,
+            "runs": "# Runs\n\n```{recorded-runs}\n```\n",
+        },
     )
-    (root / "book/p00-trial.md").write_text(FRONT + CHAPTER)
     (root / "book/plain.md").write_text("---\norphan: true\n---\n\n# Plain\n\nNo record enters here.\n")
-    (root / "book/runs.md").write_text("# Runs\n\n```{recorded-runs}\n```\n")
-    (root / "book/intro.md").write_text(
-        "# Intro\n\n```{scoreboard}\n```\n\n```{toctree}\np00-trial\nruns\n```\n"
-    )
     return root
 
 
