@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,9 @@ from labkit.batch.pairing import notebook_from
 from labkit.data.images import Images
 from labkit.lab.chapter import Chapter
 from labkit.models.resnet import ResNet
+
+# Started in the background, Python ignores SIGINT, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
