@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from functools import partial
 
 import foolbox
 import numpy as np
 import pytest
 import torch
 from foolbox.attacks import LinfFastGradientAttack
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from labkit.adversarial.fgsm import fgsm, fgsm_accuracy
+from labkit.adversarial.accuracy import attacked_accuracy
+from labkit.adversarial.fgsm import fgsm
 from labkit.data import corruptions
 from labkit.data.batches import Batch
 from labkit.data.corruptions import FAMILIES, KINDS, SEVERITIES, corrupted
@@ -396,9 +398,25 @@ def test_fgsm_moves_every_pixel_as_far_as_allowed_and_leaves_the_model() -> None
     assert loss[1] > loss[0]
 
 
-def test_fgsm_accuracy_of_no_attack_is_the_accuracy() -> None:
+def test_attacked_accuracy_counts_the_images_that_survive_and_puts_the_mode_back() -> None:
     model = classifier().eval()
     x = torch.randint(0, 256, (40, 3, 8, 8), generator=generator(), dtype=torch.uint8)
     images = Images("some", x, model(x.float()).argmax(1), ("a", "b", "c"), "f")
-    assert fgsm_accuracy(model, images, eps=0, size=7) == 1.0
-    assert fgsm_accuracy(model, images, eps=64) < 0.5
+    other = next(k for k in range(40) if images.y[k] != images.y[0])
+    seen = []
+
+    def spoil_first_batch(of: nn.Module, pixels: Tensor, y: Tensor) -> Tensor:
+        assert not of.training
+        seen.append(len(y))
+        spoilt = pixels.clone()
+        if len(seen) == 1:
+            spoilt[:7] = images.x[other].float()
+        return spoilt
+
+    model.train()
+    survived = attacked_accuracy(model, images, spoil_first_batch, size=7)
+    assert model.training
+    assert seen == [7, 7, 7, 7, 7, 5]
+    assert survived == 1 - int((images.y[:7] != images.y[other]).sum()) / 40
+    assert attacked_accuracy(model, images, partial(fgsm, eps=0)) == 1.0
+    assert attacked_accuracy(model, images, partial(fgsm, eps=64)) < 0.5

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.data.images import Images
-
 
 def fgsm(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, high: float = 255.0) -> Tensor:
     """Return clip(x + eps sign(grad J)) to 0..`high`, J the cross-entropy of the true class `y`.
@@ -22,17 +20,3 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, high: float = 25
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(x), y, reduction="sum"), x)
     model.train(was_training)
     return (x.detach() + eps * gradient.sign()).clamp(0, high)
-
-
-def fgsm_accuracy(model: nn.Module, images: Images, *, eps: float, size: int = 500) -> float:
-    """Return the share of `images` still seen correctly, in eval mode, after FGSM of `eps` of 255, 0..1."""
-    right = 0
-    was_training = model.training
-    model.eval()
-    for start in range(0, len(images), size):
-        x, y = images.x[start : start + size].float(), images.y[start : start + size]
-        x = fgsm(model, x, y, eps=eps)
-        with torch.no_grad():
-            right += int((model(x).argmax(1) == y).sum())
-    model.train(was_training)
-    return right / len(images)
