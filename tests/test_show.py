@@ -22,6 +22,7 @@ from labkit.show.figure import COLOURS, control, figure
 from labkit.show.listing import listing
 from labkit.show.say import say
 from labkit.show.sheet import grid
+from labkit.show.summary import means, pivot
 from labkit.show.table import table
 from labkit.show.tabs import Panels
 
@@ -190,3 +191,46 @@ def test_sentences_take_their_numbers_from_runs() -> None:
     assert say(lab("old"), "It is {accuracy}.").data == "It is 50.0\u00a0% (this run)."
     with pytest.raises(LabkitError, match="no number is called 'speed'"):
         say(lab("old"), "{speed}")
+
+
+def seeds(**columns: list[float]) -> list[dict]:
+    return [{"seed": s, "arm": "a"} | {k: v[s] for k, v in columns.items()} for s in range(3)]
+
+
+def test_means_are_over_the_runs_with_the_t_interval() -> None:
+    rows = seeds(accuracy=[0.50, 0.60, 0.70], loss=[1.0, 2.0, 3.0])
+    assert means(rows, "arm", ["accuracy"]) == [{"arm": "a", "accuracy": "60.0%"}]
+    # t = 4.3027 with two degrees of freedom: 0.6 ± 4.3027 · 0.1 / √3
+    assert means(rows, "arm", ["accuracy"], interval=True)[0]["accuracy"] == "60.0% [35.2%, 84.8%]"
+    assert means(rows[:1], "arm", ["accuracy"], interval=True)[0]["accuracy"] == "50.0%"
+    assert means(rows, "arm", ["loss"], "{:+.2f}")[0]["loss"] == "+2.00"
+
+
+def test_means_by_several_columns_keep_their_order_unless_ranked() -> None:
+    rows = [
+        {"seed": 0, "arm": arm, "size": size, "accuracy": value, "told": None}
+        for arm, size, value in (("a", 1, 0.2), ("a", 2, 0.9), ("b", 1, 0.4))
+    ]
+    lines = means(rows, ["arm", "size"], ["accuracy"])
+    assert [(line["arm"], line["size"]) for line in lines] == [("a", 1), ("a", 2), ("b", 1)]
+    ranked = means(rows, ["arm", "size"], ["accuracy"], rank="accuracy")
+    assert [line["accuracy"] for line in ranked] == ["90.0%", "40.0%", "20.0%"]
+    assert means(rows, "arm", ["told", "missing"])[0] == {"arm": "a", "told": None, "missing": None}
+
+
+def test_a_pivot_has_a_row_a_seed_and_averages_what_shares_a_cell() -> None:
+    rows = [
+        {"seed": seed, "arm": arm, "kind": kind, "severity": severity, "accuracy": seed + severity}
+        for seed in (0, 10)
+        for arm in "ab"
+        for kind in ("blur", "fog")
+        for severity in ((1, 3) if kind == "blur" else (5,))
+    ]
+    rows.append({"seed": 0, "arm": "a", "kind": "rain", "severity": 1, "accuracy": None})
+    assert pivot(rows, "arm", "kind", "accuracy") == [
+        {"seed": 0, "arm": "a", "blur": 2, "fog": 5},
+        {"seed": 0, "arm": "b", "blur": 2, "fog": 5},
+        {"seed": 10, "arm": "a", "blur": 12, "fog": 15},
+        {"seed": 10, "arm": "b", "blur": 12, "fog": 15},
+    ]
+    assert pivot(rows, "seed", "arm", "accuracy")[1] == {"seed": 10, "a": 13, "b": 13}
