@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
+import platform
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, judge
+from labkit.lab.provenance import versions
 from labkit.lab.record import Number, Record, read_record, with_interval
 from labkit.lab.report import Report
 from labkit.lab.session import Lab, open_lab
@@ -70,6 +75,17 @@ def test_a_record_holds_what_was_measured_and_made_of(book: Path) -> None:
     assert record.versions["torch"] == torch.__version__
     assert record.hardware["threads"] == torch.get_num_threads()
     assert {"chapter", "labkit.measure", "labkit.measure.intervals"} == set(record.code)
+
+
+def test_the_versions_are_those_of_the_libraries_that_were_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", SimpleNamespace(__version__="0.1"))
+    monkeypatch.setitem(sys.modules, "imagecorruptions", SimpleNamespace())  # does not tell its version
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    found = versions()
+    assert found["scikit-image"] == "0.1"
+    assert found["imagecorruptions"] == importlib.metadata.version("imagecorruptions")
+    assert "opencv" not in found
+    assert found["python"] == platform.python_version()
 
 
 def test_under_labkit_run_the_record_goes_to_results(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:

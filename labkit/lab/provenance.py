@@ -25,6 +25,16 @@ NOT_COMPUTING = (
     "labkit.batch",
     "labkit.site",
 )
+# Modules whose version may change a result, and what we call the library.
+COMPUTING = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "cv2": "opencv",
+    "imagecorruptions": "imagecorruptions",
+}
 
 
 def experiment_cells(chapter: Chapter) -> list[str]:
@@ -57,9 +67,12 @@ def commit(root: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that compute."""
-    names = ("torch", "numpy", "scipy")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names}
+    """Return the versions of Python and of those libraries of `COMPUTING` that this process has loaded."""
+    loaded = {name: sys.modules[module] for module, name in COMPUTING.items() if module in sys.modules}
+    return {"python": platform.python_version()} | {
+        name: getattr(module, "__version__", "") or importlib.metadata.version(name)
+        for name, module in loaded.items()
+    }
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -163,6 +163,7 @@ class Lab:
         earlier = sum(clock.earlier for clock in self._clocks)
         record.seconds = time.monotonic() - self._started + earlier
         record.peak_memory_mb = provenance.peak_memory_mb(self.device)
+        record.versions = provenance.versions()  # at the end: a cell may load a library late
         folder = self.folder / record.chapter / record.profile
         for table, content in self._pictures.items():
             name = f"seed-{record.seed}-{table}.png"
@@ -191,7 +192,6 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
         parameters=parameters,
         code=provenance.code_hashes(chapter),
         commit=provenance.commit(chapter.root),
-        versions=provenance.versions(),
         hardware=provenance.hardware(device),
         precision=choose(device).name,
     )
