@@ -6,6 +6,8 @@ READY := $(VENV)/ready
 
 # What a test writes must never become a record of the book.
 unexport LABKIT_RESULTS
+# Beside any other busy program, threads of torch that spin while they wait slow it down many times.
+export OMP_WAIT_POLICY ?= passive
 .PHONY: help book pdf test lab clean
 
 help:
