@@ -3,6 +3,8 @@ PYTHON ?= python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# Files of tests, and notebooks, side by side: one thread each.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # What a test writes must never become a record of the book.
 unexport LABKIT_RESULTS
@@ -28,8 +30,8 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/labkit pair --check
-	$(BIN)/python -m pytest tests --junitxml=_build/tests.xml
-	$(BIN)/python -m pytest notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+	$(SIDE_BY_SIDE) tests --junitxml=_build/tests.xml
+	$(SIDE_BY_SIDE) notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 		-p no:cacheprovider --junitxml=_build/nbval.xml
 	$(BIN)/python tests/ran.py
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ran import NEEDS_BROWSER, has_browser
 from selenium import webdriver
 
@@ -27,11 +29,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def site() -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site, built from the sources as they are; chapters that are as before are not run."""
-    command = [sys.executable, "-m", "labkit.site"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers: the first builds, the others wait for it
+    built = shared / "site-is-built"
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            command = [sys.executable, "-m", "labkit.site"]
+            done = subprocess.run(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            assert done.returncode == 0, done.stdout
+            built.touch()
     return ROOT / "_build" / "html"
 
 
