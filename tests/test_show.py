@@ -201,8 +201,9 @@ def test_means_are_over_the_runs_with_the_t_interval() -> None:
     rows = seeds(accuracy=[0.50, 0.60, 0.70], loss=[1.0, 2.0, 3.0])
     assert means(rows, "arm", ["accuracy"]) == [{"arm": "a", "accuracy": "60.0%"}]
     # t = 4.3027 with two degrees of freedom: 0.6 ± 4.3027 · 0.1 / √3
-    assert means(rows, "arm", ["accuracy"], interval=True)[0]["accuracy"] == "60.0% [35.2%, 84.8%]"
-    assert means(rows[:1], "arm", ["accuracy"], interval=True)[0]["accuracy"] == "50.0%"
+    assert means(rows, "arm", ["accuracy"], interval=(0, 1))[0]["accuracy"] == "60.0% [35.2%, 84.8%]"
+    assert means(rows, "arm", ["accuracy"], interval=(0.4, 0.8))[0]["accuracy"] == "60.0% [40.0%, 80.0%]"
+    assert means(rows[:1], "arm", ["accuracy"], interval=(0, 1))[0]["accuracy"] == "50.0%"
     assert means(rows, "arm", ["loss"], "{:+.2f}")[0]["loss"] == "+2.00"
 
 

@@ -32,14 +32,15 @@ def means(
     columns: Sequence[str],
     show: str = "{:.1%}",
     *,
-    interval: bool = False,
+    interval: tuple[float, float] | None = None,
     rank: str = "",
 ) -> list[Row]:
     """Return a line for each value of `by`, or of several, with the means of `columns` as texts for a table.
 
     The rows of a line are the repeated runs of one thing, one a seed. With `interval` the 95 % interval of
-    their mean is added where there are several; with `rank` the line with the largest mean of that column
-    comes first. A column that none of a line's rows has stays empty (None).
+    their mean is added where there are several, as far as it lies between these two ends: a share cannot
+    leave (0, 1). With `rank` the line with the largest mean of that column comes first. A column that none of
+    a line's rows has stays empty (None).
     """
     keys = [by] if isinstance(by, str) else by
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -52,12 +53,15 @@ def means(
         line: Row = dict(zip(keys, at, strict=True))
         for column in columns:
             values = [row[column] for row in group if row.get(column) is not None]
-            line[column] = _text(values, show, interval=interval) if values else None
+            line[column] = _text(values, show, interval) if values else None
         lines.append(line)
     return lines
 
 
-def _text(values: Sequence[float], show: str, *, interval: bool) -> str:
+def _text(values: Sequence[float], show: str, interval: tuple[float, float] | None) -> str:
     mean = mean_interval(values)
-    ends = f" [{show.format(mean.low)}, {show.format(mean.high)}]" if interval and mean.n > 1 else ""
-    return show.format(mean.mean) + ends
+    if interval is None or mean.n == 1:
+        return show.format(mean.mean)
+    least, most = interval
+    low, high = max(mean.low, least), min(mean.high, most)
+    return f"{show.format(mean.mean)} [{show.format(low)}, {show.format(high)}]"
