@@ -75,6 +75,25 @@ def test_what_the_code_does_counts(old: str, new: str) -> None:
     assert meaning(WRITTEN.replace(old, new)) != meaning(WRITTEN)
 
 
+PICKING = "n = lab.pick(smoke={}, laptop={}, full=max(1, lab.pick(smoke=2, laptop=3, full={})))"
+
+
+def test_only_the_values_of_the_profile_asked_for_count() -> None:
+    before = PICKING.format(1, 5, 9)
+    assert meaning(before, "laptop") == meaning(PICKING.format(100, 5, 900), "laptop")
+    assert meaning(before, "laptop") == meaning("n = 5")
+    assert meaning(before, "laptop") != meaning(PICKING.format(1, 6, 9), "laptop")
+    assert meaning(before, "full") == meaning("n = max(1, 9)")
+    assert meaning(before) != meaning(PICKING.format(100, 5, 9))  # a module serves all profiles
+
+
+@pytest.mark.parametrize(
+    "call", ["pick(smoke=1, laptop=2, full=3)", "lab.pick(1)", "lab.pick(smoke=1, laptop=2)"]
+)
+def test_other_calls_count_whole(call: str) -> None:
+    assert meaning(call, "laptop") == meaning(call)
+
+
 def test_the_meaning_is_the_same_text_in_every_python() -> None:
     assert meaning("f(x)\n") == (
         "Module(body=[Expr(value=Call(func=Name(id='f',ctx=Load()),args=[Name(id='x',ctx=Load())]))])"

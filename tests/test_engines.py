@@ -61,7 +61,7 @@ def book(tiny: Chapter, monkeypatch: pytest.MonkeyPatch) -> Chapter:
     tiny.source.write_text(HEADER + CHAPTER)
     pair(tiny)
     # What a lab would find out by itself; here no kernel has to import torch.
-    (tiny.root / "code.json").write_text(json.dumps(code_hashes(tiny)))
+    (tiny.root / "code.json").write_text(json.dumps(code_hashes(tiny, "laptop")))
     return tiny
 
 

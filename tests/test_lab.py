@@ -38,6 +38,8 @@ from labkit.show.draw import bars
 
 ```{code-cell}
 from labkit.measure.intervals import mean_interval
+
+size = lab.pick(smoke=10, laptop=20, full=30)
 ```
 """
 
@@ -135,9 +137,12 @@ def test_a_change_of_the_experiment_makes_records_stale_and_one_of_a_figure_does
     run(book, 0, 0.1)
     source = book / "book" / "p00-trial.md"
     source.write_text(CHAPTER.replace("import bars", "import bars, curves  # prettier"))
-    assert open_lab("p00-trial", profile="smoke", seed=0).stale() == []
-    source.write_text(CHAPTER.replace("mean_interval", "Interval"))
-    assert open_lab("p00-trial", profile="smoke", seed=0).stale() == ["chapter"]
+    assert open_lab("p00-trial", profile="smoke", seed=0).stale == []
+    source.write_text(CHAPTER.replace("smoke=10", "smoke=5").replace("full=30", "full=300"))
+    assert open_lab("p00-trial", profile="smoke", seed=0).stale == []
+    for old, new in (("mean_interval", "Interval"), ("laptop=20", "laptop=21")):
+        source.write_text(CHAPTER.replace(old, new))
+        assert open_lab("p00-trial", profile="smoke", seed=0).stale == ["chapter"]
 
 
 def test_smoke_runs_on_embedded_images_whatever_is_there(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def content_of(book: Path, seed: int) -> dict[str, Any]:
         "seed": seed,
         "parameters": {"epochs": 0},
         "data": [{"name": "shapes", "images": 9, "fingerprint": "abc", "differences": ""}],
-        "code": code_hashes(Chapter("p00-trial", book)),
+        "code": code_hashes(Chapter("p00-trial", book), "laptop"),
         "commit": {"sha": git(book, "rev-parse", "HEAD"), "clean": True},
         "versions": {"python": "3.11", "torch": "2.13"},
         "hardware": {"cpu": "a processor", "threads": 2},

@@ -157,7 +157,9 @@ def _is_current(path: Path, chapter: Chapter) -> bool:
         record = read_record(path)
     except LabkitError:
         return False
-    return record.code == code_hashes(chapter) and record.parameters.items() <= defaults_of(chapter).items()
+    if record.code != code_hashes(chapter, record.profile):
+        return False
+    return record.parameters.items() <= defaults_of(chapter).items()
 
 
 def shares(cores: int, side_by_side: int) -> dict[str, str]:

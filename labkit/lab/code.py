@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from labkit.lab.profile import PROFILES, Profile
+
 PACKAGE = Path(__file__).resolve().parent.parent
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -56,12 +58,27 @@ def _file_of(module: str, package: Path) -> Path | None:
     return None
 
 
-def meaning(source: str) -> str:
+def meaning(source: str, profile: Profile | None = None) -> str:
     """Return what `source` does, as a text: its syntax tree without comments, docstrings and formatting.
 
-    The text is the same for all versions of Python that can read the source.
+    With `profile`, what it does in that profile: of each call ``.pick(smoke=a, laptop=b, full=c)`` only that
+    value counts. The text is the same for all versions of Python that can read the source.
     """
-    return _meaning(ast.parse(source))
+    tree = ast.parse(source)
+    return _meaning(_Picked(profile).visit(tree) if profile else tree)
+
+
+class _Picked(ast.NodeTransformer):
+    """Puts the value for one profile in the place of each choice between profiles."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # the name that ast asks for
+        self.generic_visit(node)
+        values = {keyword.arg: keyword.value for keyword in node.keywords}
+        picks = isinstance(node.func, ast.Attribute) and node.func.attr == "pick"
+        return values[self.profile] if picks and values.keys() == set(PROFILES) else node
 
 
 def _meaning(node: object) -> str:

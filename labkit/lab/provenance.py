@@ -14,6 +14,7 @@ import torch
 
 from labkit.lab.chapter import Chapter
 from labkit.lab.code import digest, meaning, modules_used
+from labkit.lab.profile import Profile
 
 # Rooms that describe, draw, run or publish what the others compute: editing them changes no result. The
 # data a lab hands out enters a record by its own fingerprint, not by the code that read it.
@@ -44,13 +45,14 @@ def experiment_cells(chapter: Chapter) -> list[str]:
     return [cell.source for cell in cells if silent.isdisjoint(cell.metadata.get("tags", []))]
 
 
-def code_hashes(chapter: Chapter) -> dict[str, str]:
-    """Return a hash for the chapter's experiment and for each module of labkit that computes in it.
+def code_hashes(chapter: Chapter, profile: Profile) -> dict[str, str]:
+    """Return a hash for the chapter's experiment in `profile` and for each module of labkit that computes it.
 
-    Comments, docstrings and formatting do not count: what the code does is hashed, not how it looks.
+    Comments, docstrings, formatting and the sizes of other profiles do not count: what the code does is
+    hashed, not how it looks.
     """
     cells = experiment_cells(chapter)
-    hashes = {"chapter": digest(map(meaning, cells))}
+    hashes = {"chapter": digest(meaning(cell, profile) for cell in cells)}
     for name, path in modules_used(cells, closed=NOT_COMPUTING).items():
         hashes[name] = digest([meaning(path.read_text(encoding="utf-8"))])
     return hashes

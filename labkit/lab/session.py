@@ -58,6 +58,7 @@ class Lab:
         self.recorded = best_records(chapter, chapter.root / "results")
         self.folder = Path(os.environ.get("LABKIT_RESULTS") or chapter.root / "runs")
         self._record = record
+        self.stale = changed_code(self.recorded, chapter)
         self._started = time.monotonic()
         self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
@@ -155,7 +156,7 @@ class Lab:
 
     def report(self) -> Report:
         """Return what this run, so far, and the recorded ones say."""
-        return Report(self._record, self.recorded, self.stale())
+        return Report(self._record, self.recorded, self.stale)
 
     def close(self) -> Report:
         """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""
@@ -172,10 +173,6 @@ class Lab:
         record.write(self.folder)
         return self.report()
 
-    def stale(self) -> list[str]:
-        """Return the names of the code that has changed since the recorded runs were made."""
-        return changed_code(self.recorded, self._record.code)
-
 
 def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
     """Open the lab of chapter `slug` for one run and print what it runs on.
@@ -190,7 +187,7 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
         profile=checked_profile(profile),
         seed=seed,
         parameters=parameters,
-        code=provenance.code_hashes(chapter),
+        code=provenance.code_hashes(chapter, checked_profile(profile)),
         commit=provenance.commit(chapter.root),
         hardware=provenance.hardware(device),
         precision=choose(device).name,

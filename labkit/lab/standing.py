@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +44,18 @@ def standings(root: Path) -> list[Standing]:
     for chapter in chapters(root):
         for profile in reversed(PROFILES[1:]):
             if made := records(chapter, root / "results", profile):
-                stale = changed_code(made, code_hashes(chapter))
-                found.append(Standing(chapter, profile, made, stale))
+                found.append(Standing(chapter, profile, made, changed_code(made, chapter)))
     return found
 
 
-def changed_code(made: Sequence[Record], now: Mapping[str, str]) -> list[str]:
-    """Return the names of the code whose hash in any of the records is not the one it has `now`."""
-    old = [record.code for record in made]
+def changed_code(made: Sequence[Record], chapter: Chapter) -> list[str]:
+    """Return the names of the code whose hash in any of these records is not the one it has now.
+
+    The records are of `chapter` and of one profile.
+    """
+    if not made:
+        return []
+    now, old = code_hashes(chapter, made[0].profile), [record.code for record in made]
     return sorted(
         {name for code in old for name in now.keys() | code.keys() if now.get(name) != code.get(name)}
     )

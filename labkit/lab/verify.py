@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.profile import PROFILES
-from labkit.lab.provenance import code_hashes
 from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, Record, read_record
 from labkit.lab.standing import changed_code
 
@@ -64,7 +63,6 @@ class _Chapter:
     def __init__(self, chapter: Chapter, found: Verification, defaults: Mapping[str, Any]) -> None:
         self.chapter, self.found, self.defaults = chapter, found, defaults
         self.folder = chapter.root / "results" / chapter.slug
-        self.code = code_hashes(chapter)
 
     def look(self) -> None:
         """Add what is found to the verification."""
@@ -104,7 +102,7 @@ class _Chapter:
 
     def _sum_up(self, profile: str, made: Sequence[Record], *, damaged: bool) -> None:
         name = f"{self.chapter.number} {profile}"
-        stale = changed_code(made, self.code)
+        stale = changed_code(made, self.chapter)
         if stale:
             self.found.stale.append(name)
         state = [f"stale: {', '.join(stale)} changed"] if stale else [] if damaged else ["fresh"]
@@ -140,7 +138,8 @@ class _Chapter:
         yield from _commit_faults(self.chapter.root, record.commit)
         # The defaults are part of the chapter: where it has changed, the record is stale, not a trial.
         defaults = {k: v for k, v in self.defaults.items() if k not in ("profile", "seed")}
-        if record.code.get("chapter") == self.code["chapter"] and record.parameters != defaults:
+        fresh = "chapter" not in changed_code([record], self.chapter)
+        if fresh and record.parameters != defaults:
             yield f"is a trial: its parameters are {record.parameters}, the defaults {defaults}"
 
 

@@ -25,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from labkit.lab.chapter import chapters
 from labkit.lab.claims import Verdict
 from labkit.lab.code import digest
+from labkit.lab.profile import PROFILES
 from labkit.lab.provenance import code_hashes
 from labkit.lab.report import claim_anchor, effect_text
 from labkit.lab.standing import Standing, standings
@@ -64,7 +65,11 @@ def records_key(root: Path) -> str:
                 f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
                 for path in sorted((root / "results").rglob("*.json"))
             ),
-            *(f"{chapter.title()} {json.dumps(code_hashes(chapter))}" for chapter in chapters(root)),
+            *(
+                f"{chapter.title()} {json.dumps(code_hashes(chapter, profile))}"
+                for chapter in chapters(root)
+                for profile in PROFILES
+            ),
         ]
     )
 
