@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 
 from labkit.lab.profile import PROFILES, Profile
@@ -36,14 +37,17 @@ def modules_used(
     return dict(sorted(found.items()))
 
 
-def _imports(source: str) -> Iterable[str]:
-    """Yield every dotted name that may be a labkit module in the import statements of `source`."""
+@cache
+def _imports(source: str) -> tuple[str, ...]:
+    """Return every dotted name that may be a labkit module in the import statements of `source`."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "labkit")
+            names += (alias.name for alias in node.names if alias.name.split(".")[0] == "labkit")
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "labkit":
             # `from labkit.a import b`: b may be a module or a name in a; a file decides.
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def _room(module: str) -> str:
@@ -58,6 +62,7 @@ def _file_of(module: str, package: Path) -> Path | None:
     return None
 
 
+@cache  # by the text itself: many records, profiles and pages ask for the same modules
 def meaning(source: str, profile: Profile | None = None) -> str:
     """Return what `source` does, as a text: its syntax tree without comments, docstrings and formatting.
 

@@ -180,14 +180,14 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
     `parameters` are the chapter's own, by name; the record names them. Raises LabkitError for an unknown
     chapter or profile.
     """
-    chapter = find_chapter(slug)
+    chapter, checked = find_chapter(slug), checked_profile(profile)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     record = Record(
         chapter=chapter.slug,
-        profile=checked_profile(profile),
+        profile=checked,
         seed=seed,
         parameters=parameters,
-        code=provenance.code_hashes(chapter, checked_profile(profile)),
+        code=provenance.code_hashes(chapter, checked),
         commit=provenance.commit(chapter.root),
         hardware=provenance.hardware(device),
         precision=choose(device).name,

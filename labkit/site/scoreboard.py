@@ -68,7 +68,7 @@ def records_key(root: Path) -> str:
             *(
                 f"{chapter.title()} {json.dumps(code_hashes(chapter, profile))}"
                 for chapter in chapters(root)
-                for profile in PROFILES
+                for profile in PROFILES[1:]  # a smoke run is never recorded
             ),
         ]
     )
