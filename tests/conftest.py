@@ -47,8 +47,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 HEADER = """---
-jupytext:
-  formats: notebooks///ipynb,book///md:myst
 kernelspec:
   display_name: Python 3
   language: python

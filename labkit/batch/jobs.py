@@ -145,21 +145,20 @@ def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
 
 
 def _is_current(path: Path, chapter: Chapter) -> bool:
-    """Return whether the record is whole, and of the chapter's present code and defaults."""
+    """Return whether the record is there, whole, and of the chapter's present code and defaults."""
     if not path.is_file():
         return False
     # Only here: it imports torch, which takes seconds.
     from labkit.batch.runner import defaults_of
-    from labkit.lab.provenance import code_hashes
-    from labkit.lab.record import read_record
+    from labkit.lab.faults import pictures_faults, record_faults, whole_record
+    from labkit.lab.standing import changed_code
 
     try:
-        record = read_record(path)
+        record = whole_record(path)
     except LabkitError:
         return False
-    if record.code != code_hashes(chapter, record.profile):
-        return False
-    return record.parameters.items() <= defaults_of(chapter).items()
+    faults = [*record_faults(path, record, chapter, defaults_of(chapter)), *pictures_faults(path, record)]
+    return not faults and not changed_code([record], chapter)
 
 
 def shares(cores: int, side_by_side: int) -> dict[str, str]:

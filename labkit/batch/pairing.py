@@ -24,8 +24,8 @@ from labkit.paths import write_atomically
 # nbval compares the outputs of cells with this tag, and no others; so only these are stored.
 COMPARED = "nbval-check-output"
 
+# No pairing by jupytext: in JupyterLab it would put the source's solutions into the notebook, and rewrite it.
 METADATA = {
-    "jupytext": {"formats": "notebooks///ipynb,book///md:myst"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.errors import LabkitError
-from labkit.lab.profile import checked_profile
+from labkit.profile import checked_profile
 
 Value = int | float | bool | str
 

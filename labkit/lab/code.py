@@ -1,17 +1,16 @@
-"""Which modules of labkit a piece of code uses, and one hash for all that code."""
+"""Which modules of labkit a piece of code imports."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
-from labkit.lab.profile import PROFILES, Profile
+from labkit.source.files import PACKAGE
+from labkit.source.meaning import digest
 
-PACKAGE = Path(__file__).resolve().parent.parent
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+__all__ = ["PACKAGE", "digest", "modules_used"]
 
 
 def modules_used(
@@ -60,49 +59,3 @@ def _file_of(module: str, package: Path) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-@cache  # by the text itself: many records, profiles and pages ask for the same modules
-def meaning(source: str, profile: Profile | None = None) -> str:
-    """Return what `source` does, as a text: its syntax tree without comments, docstrings and formatting.
-
-    With `profile`, what it does in that profile: of each call ``.pick(smoke=a, laptop=b, full=c)`` only that
-    value counts. The text is the same for all versions of Python that can read the source.
-    """
-    tree = ast.parse(source)
-    return _meaning(_Picked(profile).visit(tree) if profile else tree)
-
-
-class _Picked(ast.NodeTransformer):
-    """Puts the value for one profile in the place of each choice between profiles."""
-
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # the name that ast asks for
-        self.generic_visit(node)
-        values = {keyword.arg: keyword.value for keyword in node.keywords}
-        picks = isinstance(node.func, ast.Attribute) and node.func.attr == "pick"
-        return values[self.profile] if picks and values.keys() == set(PROFILES) else node
-
-
-def _meaning(node: object) -> str:
-    if isinstance(node, list):
-        return f"[{','.join(map(_meaning, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = fields["body"][1:]
-    # Fields that are empty may be new in some version: leave them out.
-    told = (f"{name}={_meaning(value)}" for name, value in fields.items() if value not in (None, []))
-    return f"{type(node).__name__}({','.join(told)})"
-
-
-def digest(texts: Iterable[str]) -> str:
-    """Return 16 hexadecimal digits of the sha256 over `texts`, in order."""
-    hashed = hashlib.sha256()
-    for text in texts:
-        hashed.update(f"{len(text)}\n".encode())
-        hashed.update(text.encode())
-    return hashed.hexdigest()[:16]

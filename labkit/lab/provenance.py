@@ -7,14 +7,18 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import torch
 
+from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter
-from labkit.lab.code import digest, meaning, modules_used
-from labkit.lab.profile import Profile
+from labkit.profile import Profile
+from labkit.source.files import commit_files, snapshot
+from labkit.source.reached import Cell, Reach
 
 # Rooms that describe, draw, run or publish what the others compute: editing them changes no result. The
 # data a lab hands out enters a record by its own fingerprint, not by the code that read it.
@@ -38,24 +42,50 @@ COMPUTING = {
 }
 
 
-def experiment_cells(chapter: Chapter) -> list[str]:
-    """Return the code cells of the chapter that compute: none tagged `figure`, `exercise`, `bootstrap`."""
-    silent = {"figure", "exercise", "bootstrap"}
-    cells = [cell for cell in chapter.read().cells if cell.cell_type == "code"]
-    return [cell.source for cell in cells if silent.isdisjoint(cell.metadata.get("tags", []))]
+def experiment_cells(notebook: Any) -> list[Cell]:
+    """Return the code cells of a chapter but its exercises; those tagged `figure`, `bootstrap` are silent."""
+    tagged = [
+        (cell.source, set(cell.metadata.get("tags", [])))
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    return [
+        Cell(source, not tags & {"figure", "bootstrap"}) for source, tags in tagged if "exercise" not in tags
+    ]
+
+
+def reach(chapter: Chapter, profile: Profile) -> Reach:
+    """Return the code that the chapter's experiment reaches in `profile`, as it is here and now.
+
+    Of the chapter, the cells that compute count, with what the imports of all cells bind; of each choice
+    between profiles only the value for this one. Raises LabkitError where a cell is not Python.
+    """
+    return _reach(tuple(experiment_cells(chapter.read())), profile, tuple(snapshot().items()))
+
+
+@lru_cache(maxsize=64)  # many records and pages ask for the same
+def _reach(cells: tuple[Cell, ...], profile: Profile, files: tuple[tuple[str, str], ...]) -> Reach:
+    return Reach(cells, profile, dict(files).get, NOT_COMPUTING)
+
+
+@lru_cache(maxsize=64)
+def reach_at(chapter: Chapter, profile: Profile, sha: str) -> Reach:
+    """Return the code that the chapter's experiment reached at a commit.
+
+    Raises LabkitError where the repository does not have the commit, or the commit not the chapter.
+    """
+    files = commit_files(chapter.root, sha)
+    sources = [text for path, text in files.items() if Path(path).name == chapter.source.name]
+    if len(sources) != 1:
+        raise LabkitError(f"commit {sha[:8]} does not hold {chapter.source.name}")
+    return Reach(
+        experiment_cells(jupytext.reads(sources[0], fmt="md:myst")), profile, files.get, NOT_COMPUTING
+    )
 
 
 def code_hashes(chapter: Chapter, profile: Profile) -> dict[str, str]:
-    """Return a hash for the chapter's experiment in `profile` and for each module of labkit that computes it.
-
-    Comments, docstrings, formatting and the sizes of other profiles do not count: what the code does is
-    hashed, not how it looks.
-    """
-    cells = experiment_cells(chapter)
-    hashes = {"chapter": digest(meaning(cell, profile) for cell in cells)}
-    for name, path in modules_used(cells, closed=NOT_COMPUTING).items():
-        hashes[name] = digest([meaning(path.read_text(encoding="utf-8"))])
-    return hashes
+    """Return the hash of each definition that the chapter's experiment reaches in `profile`, by name."""
+    return reach(chapter, profile).hashes()
 
 
 def commit(root: Path) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter
 from labkit.lab.claims import Claim
-from labkit.lab.profile import PROFILES, Profile, checked_profile
 from labkit.paths import write_atomically
+from labkit.profile import PROFILES, Profile, checked_profile
 
-SCHEMA = 1
+SCHEMA = 2
 LARGEST_BYTES = 200_000
 LARGEST_PICTURE = 150_000  # bytes, too
 
@@ -86,7 +87,8 @@ class Record:
         path = folder / self.chapter / self.profile / f"seed-{self.seed}.json"
         content = {"schema": SCHEMA} | dataclasses.asdict(self)
         try:
-            written = f"{_json(_short(content))}\n".encode()
+            # A smoke run is compared to the last digit, and never kept.
+            written = sealed(content if self.profile == "smoke" else _short(content)).encode()
         except (TypeError, ValueError) as error:
             raise LabkitError(
                 f"record of {self.chapter}: {error}; rows hold text, numbers and None"
@@ -99,17 +101,42 @@ class Record:
         return path
 
 
+def sealed(content: Mapping[str, Any]) -> str:
+    """Return `content` as the text of a file that carries the sha256 of itself, as first entry.
+
+    Raises ValueError where a number is not finite.
+    """
+    seal = hashlib.sha256(_json(content).encode()).hexdigest()
+    return f"{_json({'sha256': seal, **content})}\n"
+
+
+def unsealed(path: Path) -> dict[str, Any]:
+    """Return the content of a file made by `sealed`; raises ValueError unless it is that, to the character.
+
+    The seal tells of accidents and edits, not of forgery: who computes it anew is found out by comparing with
+    the history of the repository.
+    """
+    text = path.read_text(encoding="utf-8")
+    content = json.loads(text)
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise ValueError("written by another version of labkit, or no record at all")
+    del content["sha256"]
+    if sealed(content) != text:
+        raise ValueError("it was changed after it was written: its content does not have its sha256")
+    return content
+
+
 def read_record(path: Path) -> Record:
     """Return the record in `path`; raises LabkitError where the file is damaged or of another schema."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(path)
         if content.pop("schema") != SCHEMA:
             raise ValueError("written by another version of labkit")
         content["numbers"] = [Number(**number) for number in content["numbers"]]
         content["claims"] = [Claim(**claim) for claim in content["claims"]]
         checked_profile(content["profile"])
         return Record(**content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, LabkitError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LabkitError) as error:
         raise LabkitError(f"{path} is not a record: {error}") from error
 
 

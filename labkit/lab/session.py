@@ -26,11 +26,11 @@ from labkit.lab.chapter import Chapter, find_chapter
 from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
 from labkit.lab.code import digest
-from labkit.lab.profile import checked_profile
 from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.lab.standing import changed_code
 from labkit.paths import write_atomically
+from labkit.profile import checked_profile
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.claims import Judgement, judge
-from labkit.lab.profile import PROFILES, Profile
-from labkit.lab.provenance import code_hashes
+from labkit.lab.provenance import reach
 from labkit.lab.record import Record, records
+from labkit.profile import PROFILES, Profile
+from labkit.source.reached import same_code
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,18 @@ def standings(root: Path) -> list[Standing]:
 
 
 def changed_code(made: Sequence[Record], chapter: Chapter) -> list[str]:
-    """Return the names of the code whose hash in any of these records is not the one it has now.
+    """Return the names of the definitions that changed since any of these records was made.
 
     The records are of `chapter` and of one profile.
     """
     if not made:
         return []
-    now, old = code_hashes(chapter, made[0].profile), [record.code for record in made]
+    now = reach(chapter, made[0].profile)
     return sorted(
-        {name for code in old for name in now.keys() | code.keys() if now.get(name) != code.get(name)}
+        {
+            name
+            for record in made
+            if not same_code(record.code, now.hashes())
+            for name in now.causes(record.code)
+        }
     )

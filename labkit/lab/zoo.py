@@ -15,8 +15,10 @@ from torch import nn
 from labkit.data.augment import channel_statistics
 from labkit.data.images import Images
 from labkit.errors import LabkitError
-from labkit.lab.code import digest, meaning, modules_used
 from labkit.models.normalized import Normalized
+from labkit.source.files import snapshot
+from labkit.source.meaning import digest
+from labkit.source.reached import Cell, Reach
 from labkit.training.recipe import Recipe, train
 from labkit.training.tree import load_tree, save_tree
 
@@ -73,8 +75,9 @@ def zoo(
     return model.eval()
 
 
-def _code(architecture: Callable[..., nn.Module]) -> dict[str, str]:
-    """Return a hash for each module of labkit that has a part in the weights."""
-    makers = (architecture.__module__, Recipe.__module__, Normalized.__module__, Images.__module__)
-    files = modules_used([f"import {module}" for module in makers], closed=("labkit",))
-    return {name: digest([meaning(path.read_text(encoding="utf-8"))]) for name, path in files.items()}
+def _code(architecture: Callable[..., nn.Module]) -> list[str]:
+    """Return the hashes of the definitions of labkit that have a part in the weights."""
+    parts: list[Any] = [architecture, Recipe, train, Normalized, channel_statistics]
+    cell = "\n".join(f"import {part.__module__}\n{part.__module__}.{part.__qualname__}" for part in parts)
+    reached = Reach([Cell(cell, True)], "full", snapshot().get, closed=("labkit",))
+    return sorted(set(reached.hashes().values()))

@@ -23,9 +23,9 @@ from sphinx.util.docutils import SphinxDirective
 from labkit.data import sources
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.code import PACKAGE
-from labkit.lab.profile import PROFILES, Profile
 from labkit.lab.provenance import experiment_cells
 from labkit.lab.record import Record, records
+from labkit.profile import PROFILES, Profile
 from labkit.site.scoreboard import KEY, records_key
 from labkit.site.tables import Cell, table
 
@@ -60,8 +60,9 @@ def sets_used(chapter: Chapter) -> dict[str, tuple[Profile, ...]]:
     embedded = embedded_sets()
     calls = (
         node
-        for cell in experiment_cells(chapter)
-        for node in ast.walk(ast.parse(cell))
+        for cell in experiment_cells(chapter.read())
+        if cell.computes
+        for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Call)
     )
     for call in calls:

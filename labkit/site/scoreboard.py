@@ -25,10 +25,10 @@ from sphinx.util.docutils import SphinxDirective
 from labkit.lab.chapter import chapters
 from labkit.lab.claims import Verdict
 from labkit.lab.code import digest
-from labkit.lab.profile import PROFILES
 from labkit.lab.provenance import code_hashes
 from labkit.lab.report import claim_anchor, effect_text
 from labkit.lab.standing import Standing, standings
+from labkit.profile import PROFILES
 from labkit.site.recorded import recorded_runs
 from labkit.site.tables import Cell, table
 
