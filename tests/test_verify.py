@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,16 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import HEADER
 
+from labkit.batch.jobs import _is_current
+from labkit.batch.pairing import pair
 from labkit.batch.verify_command import verify
+from labkit.errors import LabkitError
+from labkit.lab import provenance
 from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import code_hashes
+from labkit.lab.record import sealed, unsealed
+from labkit.lab.rehash import rehash
+from labkit.source.files import PACKAGE, snapshot
 
 CHAPTER = """# A trial
 
@@ -29,6 +38,8 @@ epochs = 0
 
 ```{code-cell}
 from labkit.measure.intervals import mean_interval
+
+print(mean_interval([epochs]))
 ```
 """
 FOLDER = "results/p00-trial/laptop"
@@ -45,7 +56,7 @@ def git(root: Path, *arguments: str) -> str:
 def content_of(book: Path, seed: int) -> dict[str, Any]:
     picture = hashlib.sha256(b"a picture").hexdigest()[:16]
     return {
-        "schema": 1,
+        "schema": 2,
         "chapter": "p00-trial",
         "profile": "laptop",
         "seed": seed,
@@ -58,7 +69,7 @@ def content_of(book: Path, seed: int) -> dict[str, Any]:
         "precision": "float32",
         "seconds": 60.5,
         "peak_memory_mb": 100,
-        "rows": {"R1": [{"x": 1}]},
+        "rows": {"R1": [{"x": 1.5, "y": seed}], "R2": [{"z": "text"}]},
         "numbers": [{"row": "R1", "name": "accuracy", "value": 0.5, "unit": "%", "paper": ""}],
         "claims": [{"row": "R1", "text": "A beats B", "effect": 0.1, "unit": "points", "paper": ""}],
         "sheets": {"R1": f"seed-{seed}-R1.png {picture}"},
@@ -73,12 +84,14 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n"
     )
+    shutil.copytree(PACKAGE, tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
     git(tmp_path, "init", "-q")
-    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "start")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "start")
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER).mkdir(parents=True)
     for seed in (0, 1):
-        (tmp_path / FOLDER / f"seed-{seed}.json").write_text(json.dumps(content_of(tmp_path, seed)))
+        (tmp_path / FOLDER / f"seed-{seed}.json").write_text(sealed(content_of(tmp_path, seed)))
         (tmp_path / FOLDER / f"seed-{seed}-R1.png").write_bytes(b"a picture")
     return tmp_path
 
@@ -88,8 +101,9 @@ def called(*arguments: str) -> Result:
 
 
 def change(book: Path, field: str, value: Any, seed: int = 1) -> None:
+    """Change a field of a record and seal it again, as whoever knows how might do."""
     path = book / FOLDER / f"seed-{seed}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    path.write_text(sealed(unsealed(path) | {field: value}))
 
 
 @pytest.mark.parametrize("names", [(), ("p00",), ("p00", "p00-trial")])
@@ -106,25 +120,23 @@ def test_a_chapter_without_records_passes(book: Path) -> None:
 def test_changed_code_makes_records_stale_and_only_strictly_is_that_an_error(book: Path) -> None:
     source = book / "book/p00-trial.md"
     source.write_text(source.read_text().replace("epochs = 0", "epochs = 5"))
-    change(book, "code", content_of(book, 1)["code"] | {"labkit.measure.intervals": "0"})
-    result = called()
-    said = "p00 laptop: seeds 0, 1; stale: chapter, labkit.measure.intervals changed\n"
-    # Nor are the parameters held against a record of another chapter: seed 0 is not said to be a trial.
-    assert "seed-0.json" not in result.output
-    assert said.removesuffix("\n") in result.output
-    change(book, "code", json.loads((book / FOLDER / "seed-0.json").read_text())["code"])
-    assert (called().exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; stale: chapter changed\n")
+    # The defaults belong to the chapter: its old records are stale, not trials.
+    assert (called().exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; stale: experiment changed\n")
     assert called("--strict").exit_code == 1
 
 
-def test_code_that_came_or_went_makes_stale_too(book: Path) -> None:
-    for seed in (0, 1):
-        change(book, "code", content_of(book, seed)["code"] | {"labkit.gone": "0"}, seed)
-    assert called().output == "p00 laptop: seeds 0, 1; stale: labkit.gone changed\n"
+def test_a_changed_definition_of_labkit_makes_stale_and_is_named(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = snapshot()
+    changed = files["labkit/measure/intervals.py"].replace("0.95", "0.9").replace("0.975", "0.95")
+    assert changed != files["labkit/measure/intervals.py"]
+    monkeypatch.setattr(provenance, "snapshot", lambda: files | {"labkit/measure/intervals.py": changed})
+    assert called().output == "p00 laptop: seeds 0, 1; stale: measure.intervals.mean_interval changed\n"
 
 
 CHANGES: dict[str, tuple[str, Any, str]] = {
-    "schema": ("schema", 2, "is not a record: written by another version"),
+    "schema": ("schema", 1, "is not a record: written by another version"),
     "unknown field": ("surplus", 1, "is not a record"),
     "type": ("rows", 5, "is not a record: its rows cannot be read"),
     "entry": ("code", {"chapter": 1}, "is not a record: its code cannot be read"),
@@ -133,7 +145,16 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
         [{"row": "R1", "text": "A", "effect": None, "unit": "", "paper": ""}],
         "is not a record: its claims cannot be read",
     ),
-    "not a number": ("seconds", float("nan"), "is not a record: its seconds cannot be read"),
+    "no tables": ("rows", {}, "has no table"),
+    "an empty table": ("rows", {"R1": []}, "has a table without rows"),
+    "fewer tables": ("rows", {"R1": [{"x": 2.5}]}, "its tables are not those of seed 0"),
+    "rows of another seed": (
+        "rows",
+        {"R1": [{"x": 1.5, "y": 0}], "R2": [{"z": "text"}]},
+        "its rows are those of seed 0",
+    ),
+    "fewer pictures": ("sheets", {}, "its pictures are not those of seed 0"),
+    "code": ("code", {"experiment": "0123456789abcdef"}, "was not made by the code of commit"),
     "quoted": ("versions", {"python": "3"}, "is not a record: its versions lacks torch"),
     "seed": ("seed", 2, "holds p00-trial, laptop, seed 2"),
     "profile": ("profile", "full", "holds p00-trial, full, seed 1"),
@@ -141,7 +162,11 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
     "trial": ("parameters", {"epochs": 3}, "is a trial: its parameters are {'epochs': 3}"),
     "unclean": ("commit", {"sha": "a" * 40, "clean": False}, "was made while the code was not as committed"),
     "no commit": ("commit", {}, "names no commit"),
-    "unknown commit": ("commit", {"sha": "a" * 40, "clean": True}, "names commit aaaaaaaa, which this repos"),
+    "unknown commit": (
+        "commit",
+        {"sha": "a" * 40, "clean": True},
+        "commit aaaaaaaa is not in this",
+    ),
     "data": (
         "data",
         [{"name": "shapes", "images": 9, "fingerprint": "abd", "differences": ""}],
@@ -149,7 +174,7 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
     ),
     "fewer claims": ("claims", [], "its claims are not those of seed 0"),
     "fewer numbers": ("numbers", [], "its numbers are not those of seed 0"),
-    "size": ("rows", {"R1": [{"x": "long" * 50_000}]}, "bytes, more than 200000"),
+    "size": ("rows", {"R1": [{"x": "long" * 50_000}], "R2": [{}]}, "bytes, more than 200000"),
 }
 
 
@@ -159,10 +184,10 @@ def test_a_damaged_record_is_one_line_that_names_it(book: Path, name: str) -> No
     change(book, field, value)
     result = called()
     assert result.exit_code == 1
-    first, last = result.output.splitlines()
-    assert first.startswith(f"{FOLDER}/seed-1.json: ")
-    assert said in first
-    assert last.endswith("damaged, see above")
+    *faults, last = result.output.splitlines()
+    assert all(fault.startswith(f"{FOLDER}/seed-1") for fault in faults)
+    assert [said in fault for fault in faults].count(True) == 1
+    assert "damaged, see above" in last
 
 
 def test_the_same_claim_twice_is_a_fault(book: Path) -> None:
@@ -235,3 +260,99 @@ def test_outside_of_git_commits_are_not_looked_up(book: Path) -> None:
     change(book, "commit", {"sha": "a" * 40, "clean": True})
     (book / ".git").rename(book / "no-git")
     assert called().exit_code == 0
+
+
+def flip(path: Path, chance: random.Random) -> str:
+    """Flip one bit of a file."""
+    content = bytearray(path.read_bytes())
+    place = chance.randrange(8 * len(content))
+    content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+    return f"bit {place}"
+
+
+def another_number(path: Path, chance: random.Random) -> str:
+    """Change one digit of one number."""
+    text = path.read_text()
+    digits = [number for number, letter in enumerate(text) if letter.isdigit() and number > 80]
+    place = chance.choice(digits)
+    new = chance.choice([digit for digit in "0123456789" if digit != text[place]])
+    path.write_text(text[:place] + new + text[place + 1 :])
+    return f"digit {place}"
+
+
+def a_table_less(path: Path, chance: random.Random) -> str:
+    """Delete or empty a table, with or without a new seal."""
+    content = unsealed(path)
+    table = chance.choice(list(content["rows"]))
+    rows = content["rows"] | {table: []}
+    if chance.random() < 0.5:
+        del rows[table]
+    return written(path, content | {"rows": rows}, chance)
+
+
+def another_seed(path: Path, chance: random.Random) -> str:
+    """Put the other seed in its place, as it is or under this one's number."""
+    other = path.with_name(f"seed-{1 - int(path.stem[-1])}.json")
+    seed = int(path.stem[-1]) if chance.random() < 0.7 else 1 - int(path.stem[-1])
+    return written(path, unsealed(other) | {"seed": seed}, chance)
+
+
+def another_commit(path: Path, chance: random.Random) -> str:
+    """Name another commit, one that does not hold the code."""
+    commits = git(path.parents[3], "rev-list", "--all").split()
+    here = unsealed(path)["commit"]["sha"]
+    sha = chance.choice([*(commit for commit in commits if commit != here), "0" * 40])
+    return written(path, unsealed(path) | {"commit": {"sha": sha, "clean": True}}, chance)
+
+
+def written(path: Path, content: dict[str, Any], chance: random.Random) -> str:
+    """Write `content`, half of the times under the seal that it should have."""
+    if sealing := chance.random() < 0.5:
+        path.write_text(sealed(content))
+    else:
+        seal = json.loads(path.read_text())["sha256"]
+        path.write_text(json.dumps({"sha256": seal, **content}))
+    return "sealed again" if sealing else "seal kept"
+
+
+EDITS = (flip, flip, flip, another_number, another_number, a_table_less, another_seed, another_commit)
+
+
+def test_two_hundred_edits_of_records_are_all_noticed(book: Path) -> None:
+    (book / "labkit/measure/intervals.py").write_text("")
+    git(book, "commit", "-qam", "a commit that does not hold the code")
+    git(book, "checkout", "-q", "HEAD~", "--", "labkit")
+    chapter, chance = Chapter("p00-trial", book), random.Random(0)
+    paths = [book / FOLDER / f"seed-{seed}.json" for seed in (0, 1)]
+    whole = {path: path.read_bytes() for path in paths}
+    pair(chapter)
+    assert all(_is_current(path, chapter) for path in paths)
+    for number in range(200):
+        edit, path = EDITS[number % len(EDITS)], chance.choice(paths)
+        how = edit(path, chance)
+        assert path.read_bytes() != whole[path]
+        assert called().exit_code == 1, (number, edit.__name__, how)
+        # Of two records with the same rows the second is done again.
+        assert not all(_is_current(path, chapter) for path in paths), (number, edit.__name__, how)
+        path.write_bytes(whole[path])
+    assert called("--strict").exit_code == 0
+
+
+def test_only_what_is_committed_and_whole_is_hashed_anew(book: Path) -> None:
+    path, chapter = book / FOLDER / "seed-0.json", Chapter("p00-trial", book)
+    with pytest.raises(LabkitError, match="is not in the last commit"):
+        rehash(chapter, path)
+    whole = path.read_text()
+    path.write_text(sealed(unsealed(path) | {"code": {"experiment": "of another scheme"}}))
+    git(book, "add", ".")
+    git(book, "commit", "-qm", "records")
+    assert called().exit_code == 1
+    assert rehash(chapter, path)
+    assert path.read_text() == whole
+    with pytest.raises(LabkitError, match="is not as committed"):
+        rehash(chapter, path)
+    path.write_text(whole.replace("0.5", "0.6"))
+    git(book, "commit", "-qam", "an edit")
+    with pytest.raises(LabkitError, match="damaged"):
+        rehash(chapter, path)

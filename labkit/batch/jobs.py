@@ -145,20 +145,18 @@ def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
 
 
 def _is_current(path: Path, chapter: Chapter) -> bool:
-    """Return whether the record is there, whole, and of the chapter's present code and defaults."""
+    """Return whether the record is there, without a fault, and of the chapter's present code."""
     if not path.is_file():
         return False
     # Only here: it imports torch, which takes seconds.
     from labkit.batch.runner import defaults_of
-    from labkit.lab.faults import pictures_faults, record_faults, whole_record
+    from labkit.lab.record import read_record
     from labkit.lab.standing import changed_code
+    from labkit.lab.verify import refused
 
-    try:
-        record = whole_record(path)
-    except LabkitError:
+    if refused(path, chapter, defaults_of(chapter)):
         return False
-    faults = [*record_faults(path, record, chapter, defaults_of(chapter)), *pictures_faults(path, record)]
-    return not faults and not changed_code([record], chapter)
+    return not changed_code([read_record(path)], chapter)
 
 
 def shares(cores: int, side_by_side: int) -> dict[str, str]:

@@ -50,6 +50,14 @@ def verify(
     return found
 
 
+def refused(path: Path, chapter: Chapter, defaults: Mapping[str, Any]) -> bool:
+    """Return whether there is a fault in the record of `chapter` at `path`, or in one of its pictures."""
+    found = Verification()
+    _Chapter(chapter, found, defaults).profile(path.parent)
+    name = path.relative_to(chapter.root).with_suffix("").as_posix()
+    return any(fault.startswith((f"{name}.json: ", f"{name}-")) for fault in found.faults)
+
+
 class _Chapter:
     """One chapter under inspection."""
 
@@ -68,12 +76,13 @@ class _Chapter:
                 self._fault(path, f"is not a folder named {' or '.join(PROFILES[1:])}")
         for profile in PROFILES[1:]:
             if (self.folder / profile).is_dir():
-                self._profile(self.folder / profile)
+                self.profile(self.folder / profile)
 
     def _fault(self, path: Path, what: str) -> None:
         self.found.faults.append(f"{path.relative_to(self.chapter.root)}: {what}")
 
-    def _profile(self, folder: Path) -> None:
+    def profile(self, folder: Path) -> None:
+        """Add what is found in the `folder` of one profile."""
         before, made, files = len(self.found.faults), [], sorted(folder.iterdir())
         named: set[str] = set()
         for path in files:
