@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import labkit
-from labkit.batch.verify_command import verify
+from labkit.batch.verify_command import replay, verify
 from labkit.cli_errors import OneLineErrors
 
 EXAMPLES = """
@@ -33,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(verify)
+main.add_command(replay)
 
 
 @main.command()

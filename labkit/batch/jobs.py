@@ -151,12 +151,12 @@ def _is_current(path: Path, chapter: Chapter) -> bool:
     # Only here: it imports torch, which takes seconds.
     from labkit.batch.runner import defaults_of
     from labkit.lab.record import read_record
-    from labkit.lab.standing import changed_code
+    from labkit.lab.standing import code_state
     from labkit.lab.verify import refused
 
     if refused(path, chapter, defaults_of(chapter)):
         return False
-    return not changed_code([read_record(path)], chapter)
+    return code_state([read_record(path)], chapter).word != "stale"
 
 
 def shares(cores: int, side_by_side: int) -> dict[str, str]:

@@ -19,7 +19,8 @@ def verify(context: click.Context, names: tuple[str, ...], strict: bool) -> None
       labkit verify --strict                 stale records are an error, too
 
     A line for each fault, then one for each chapter and profile. The exit code is 1 where a record is
-    damaged or contradicts another. A record is stale when code that computes in it has changed since.
+    damaged or contradicts another. A record is stale when code that computes in it has changed since, and
+    replayed when a small run showed that the change left all values as they were (`labkit replay`).
     """
     from labkit.batch.parameters import parameters_of
     from labkit.errors import LabkitError
@@ -37,3 +38,38 @@ def verify(context: click.Context, names: tuple[str, ...], strict: bool) -> None
     for line in found.summary:
         click.echo(line)
     context.exit(1 if found.faults or (strict and found.stale) else 0)
+
+
+@click.command()
+@click.argument("names", metavar="[CHAPTER]...", nargs=-1)
+@click.option("--profile", default="laptop", show_default=True, help="Of which records: laptop or full.")
+@click.pass_context
+def replay(context: click.Context, names: tuple[str, ...], profile: str) -> None:
+    """Show that a change of code left recorded runs as they were, by a small run before and after it.
+
+    \b
+    Examples:
+      labkit replay                          every chapter whose laptop records are of other code
+      labkit replay p22
+
+    The smallest run is made twice, with the code of the commit that the records name and with the code of
+    now. Where all values are equal to the last digit and every line that differs was executed, that is kept
+    beside the records as replay.json. The exit code is 1 where a chapter was refused; a line says why.
+    """
+    from labkit.errors import LabkitError
+    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.lab.replay import replay as compare
+    from labkit.profile import checked_profile
+
+    refused = 0
+    for chapter in [find_chapter(name) for name in names] or chapters():
+        try:
+            found = compare(chapter, checked_profile(profile))
+        except LabkitError as error:
+            click.echo(f"Error: {error}", err=True)
+            refused += 1
+        else:
+            click.echo(
+                f"{chapter.number} {profile}: {found.sentence() if found else 'fresh, nothing to replay'}"
+            )
+    context.exit(1 if refused else 0)

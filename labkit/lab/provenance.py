@@ -74,13 +74,16 @@ def reach_at(chapter: Chapter, profile: Profile, sha: str) -> Reach:
 
     Raises LabkitError where the repository does not have the commit, or the commit not the chapter.
     """
+    return Reach(cells_at(chapter, sha), profile, commit_files(chapter.root, sha).get, NOT_COMPUTING)
+
+
+def cells_at(chapter: Chapter, sha: str) -> list[Cell]:
+    """Return the cells that the chapter's experiment had at a commit; raises LabkitError as `reach_at`."""
     files = commit_files(chapter.root, sha)
     sources = [text for path, text in files.items() if Path(path).name == chapter.source.name]
     if len(sources) != 1:
         raise LabkitError(f"commit {sha[:8]} does not hold {chapter.source.name}")
-    return Reach(
-        experiment_cells(jupytext.reads(sources[0], fmt="md:myst")), profile, files.get, NOT_COMPUTING
-    )
+    return experiment_cells(jupytext.reads(sources[0], fmt="md:myst"))
 
 
 def code_hashes(chapter: Chapter, profile: Profile) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Number:
     value: float
     unit: str
     paper: str
+    timed: bool = False  # measured by a clock: no two runs give the same
 
     def show(self, *values: float) -> str:
         """Return `values` (this number's own by default) as text: ``x unit`` or ``x [low, high] unit``."""

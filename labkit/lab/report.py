@@ -9,6 +9,7 @@ from labkit.errors import LabkitError
 from labkit.lab.claims import Claim, Judgement, judge
 from labkit.lab.code import digest
 from labkit.lab.record import Number, Record, with_interval
+from labkit.lab.standing import CodeState
 from labkit.measure.intervals import Interval, mean_interval
 
 
@@ -18,7 +19,7 @@ class Report:
 
     record: Record
     recorded: Sequence[Record]
-    stale: Sequence[str]
+    code: CodeState
 
     def quote(self, name: str) -> str:
         """Return the number `name` as text: recorded with its interval, else this run's, marked so.
@@ -81,8 +82,8 @@ class Report:
             f"on {first.machine}, {first.precision}, torch {first.versions['torch']}, "
             f"commit `{first.commit.get('sha', '')[:8]}`. Data: {data}."
         )
-        if self.stale:
-            text += f"\n\n**Stale**: changed since these runs were recorded: {', '.join(self.stale)}."
+        if self.code.changed:
+            text += f"\n\nCode: **{self.code.word}**, {self.code.sentence.removeprefix('stale, ')}."
         return text
 
     def _repr_markdown_(self) -> str:

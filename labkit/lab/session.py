@@ -28,7 +28,7 @@ from labkit.lab.clock import Clock
 from labkit.lab.code import digest
 from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
 from labkit.lab.report import Report
-from labkit.lab.standing import changed_code
+from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
 from labkit.profile import checked_profile
 from labkit.training.callbacks import Callback
@@ -58,7 +58,7 @@ class Lab:
         self.recorded = best_records(chapter, chapter.root / "results")
         self.folder = Path(os.environ.get("LABKIT_RESULTS") or chapter.root / "runs")
         self._record = record
-        self.stale = changed_code(self.recorded, chapter)
+        self.code = code_state(self.recorded, chapter)
         self._started = time.monotonic()
         self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
@@ -113,11 +113,16 @@ class Lab:
             raise LabkitError(f"{self.chapter.slug}: the table {table} has no rows")
         self._record.rows[table] = [dict(row) for row in rows]
 
-    def number(self, row: str, name: str, value: float, unit: str = "%", *, paper: str = "") -> None:
-        """Keep a measured quantity under its own name; `paper` is what the source reports, and where."""
+    def number(
+        self, row: str, name: str, value: float, unit: str = "%", *, paper: str = "", timed: bool = False
+    ) -> None:
+        """Keep a measured quantity under its own name; `paper` is what the source reports, and where.
+
+        A number that depends on a clock is `timed`: it differs from run to run.
+        """
         if any(number.name == name for number in self._record.numbers):
             raise LabkitError(f"{self.chapter.slug}: there are two numbers called {name!r}")
-        self._record.numbers.append(Number(row, name, float(value), unit, paper))
+        self._record.numbers.append(Number(row, name, float(value), unit, paper, timed))
 
     def claim(self, row: str, text: str, effect: float, unit: str = "", *, paper: str = "") -> None:
         """State that `effect` is positive; the report judges it over all recorded seeds."""
@@ -156,7 +161,7 @@ class Lab:
 
     def report(self) -> Report:
         """Return what this run, so far, and the recorded ones say."""
-        return Report(self._record, self.recorded, self.stale)
+        return Report(self._record, self.recorded, self.code)
 
     def close(self) -> Report:
         """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""

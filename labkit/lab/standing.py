@@ -5,28 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.claims import Judgement, judge
 from labkit.lab.provenance import reach
 from labkit.lab.record import Record, records
+from labkit.lab.replay import Replay, read_replay
 from labkit.profile import PROFILES, Profile
 from labkit.source.reached import same_code
 
 
 @dataclass(frozen=True)
+class CodeState:
+    """What became of the code of recorded runs: `changed` names its definitions that are others now.
+
+    Where they are and a replay vouches for all of the runs, that is `replay`.
+    """
+
+    changed: Sequence[str] = ()
+    replay: Replay | None = None
+
+    @property
+    def word(self) -> Literal["fresh", "replayed", "stale"]:
+        """The state in a word."""
+        return "fresh" if not self.changed else "replayed" if self.replay else "stale"
+
+    @property
+    def sentence(self) -> str:
+        """The state in words that go on after "Code: "."""
+        if self.changed and self.replay:
+            return self.replay.sentence()
+        return f"stale, changed since: {', '.join(self.changed)}" if self.changed else "unchanged since"
+
+
+@dataclass(frozen=True)
 class Standing:
-    """The records of one chapter and profile, and the names of the code that changed since they were made."""
+    """The records of one chapter and profile, and what became of their code."""
 
     chapter: Chapter
     profile: Profile
     records: Sequence[Record]
-    stale: Sequence[str]
-
-    @property
-    def state(self) -> str:
-        """What became of the code since the runs were recorded, in words."""
-        return f"stale, changed since: {', '.join(self.stale)}" if self.stale else "unchanged since"
+    code: CodeState
 
     def judgements(self) -> list[Judgement]:
         """Return what the records say of each claim made in any of them."""
@@ -45,23 +65,20 @@ def standings(root: Path) -> list[Standing]:
     for chapter in chapters(root):
         for profile in reversed(PROFILES[1:]):
             if made := records(chapter, root / "results", profile):
-                found.append(Standing(chapter, profile, made, changed_code(made, chapter)))
+                found.append(Standing(chapter, profile, made, code_state(made, chapter)))
     return found
 
 
-def changed_code(made: Sequence[Record], chapter: Chapter) -> list[str]:
-    """Return the names of the definitions that changed since any of these records was made.
+def code_state(made: Sequence[Record], chapter: Chapter) -> CodeState:
+    """Return what became of the code of these records of `chapter`, all of one profile, since they were made.
 
-    The records are of `chapter` and of one profile.
+    Raises LabkitError where the replay beside them is damaged.
     """
     if not made:
-        return []
+        return CodeState()
     now = reach(chapter, made[0].profile)
-    return sorted(
-        {
-            name
-            for record in made
-            if not same_code(record.code, now.hashes())
-            for name in now.causes(record.code)
-        }
-    )
+    others = [record for record in made if not same_code(record.code, now.hashes())]
+    changed = {name for record in others for name in now.causes(record.code)}
+    replay = read_replay(chapter.root / "results" / chapter.slug / made[0].profile)
+    vouched = replay and all(replay.vouches_for(record, now.hashes()) for record in others)
+    return CodeState(sorted(changed), replay if vouched else None)

@@ -13,7 +13,9 @@ from labkit.errors import LabkitError
 from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.faults import pictures_faults, record_faults, whole_record
 from labkit.lab.record import Record
-from labkit.lab.standing import changed_code
+from labkit.lab.replay import FILE as REPLAY
+from labkit.lab.replay import code_digest, read_replay
+from labkit.lab.standing import code_state
 from labkit.profile import PROFILES
 from labkit.source.reached import same_code
 
@@ -93,7 +95,9 @@ class _Chapter:
                 else:  # which pictures it names cannot be known
                     named |= {picture.name for picture in folder.glob(f"{path.stem}-*.png")}
         for path in files:
-            if not RECORD.fullmatch(path.name) and path.name not in named:
+            if path.name == REPLAY:
+                self._replay(path, made)
+            elif not RECORD.fullmatch(path.name) and path.name not in named:
                 self._fault(path, "is neither a record nor a picture that a record names")
         made.sort(key=lambda record: record.seed)
         for first, record in combinations(made, 2):
@@ -101,12 +105,23 @@ class _Chapter:
                 self._fault(folder / f"seed-{record.seed}.json", f"{what} of seed {first.seed}")
         self._sum_up(folder.name, made, damaged=len(self.found.faults) > before)
 
+    def _replay(self, path: Path, made: Sequence[Record]) -> None:
+        try:
+            replay = read_replay(path.parent)
+        except LabkitError as error:
+            self._fault(path, str(error).removeprefix(f"{path} "))
+        else:
+            known = {code_digest(record.code): record.commit.get("sha") for record in made}
+            if replay and not replay.commits.items() <= known.items():
+                self._fault(path, "is of other records than those beside it")
+
     def _sum_up(self, profile: str, made: Sequence[Record], *, damaged: bool) -> None:
         name = f"{self.chapter.number} {profile}"
-        stale = changed_code(made, self.chapter)
-        if stale:
+        code = code_state(made, self.chapter)
+        if code.word == "stale":
             self.found.stale.append(name)
-        state = [f"stale: {', '.join(stale)} changed"] if stale else [] if damaged else ["fresh"]
+        changed = f"{code.word}: {', '.join(code.changed)} changed"
+        state = [changed] if code.changed else [] if damaged else ["fresh"]
         state += ["damaged, see above"] * damaged
         seeds = ", ".join(str(record.seed) for record in made) or "none"
         self.found.summary.append(f"{name}: seeds {seeds}; {'; '.join(state)}")

@@ -21,7 +21,7 @@ def recorded_runs(found: Sequence[Standing]) -> Iterator[nodes.Node]:
             f"Libraries: {_each(map(_libraries, standing.records))}.",
             f"Parameters: {_each(map(_parameters, standing.records))}.",
             *_data(standing.records),
-            f"Code: {standing.state}.",
+            f"Code: {standing.code.sentence}.",
         ]
         yield nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph(text=text)) for text in made_of))
 

@@ -103,8 +103,8 @@ def _scoreboard(app: Sphinx, docname: str, found: list[Standing]) -> Iterator[no
         counts = Counter(judgement.verdict for judgement in standing.judgements())
         page = app.builder.get_relative_uri(docname, f"book/{standing.chapter.slug}")
         name = nodes.inline("", "", nodes.reference("", _name(standing), refuri=page))
-        if standing.stale:
-            name += [nodes.Text(", "), nodes.strong(text="stale")]
+        if standing.code.changed:
+            name += [nodes.Text(", "), nodes.strong(text=standing.code.word)]
         counted = [str(counts[verdict]) for verdict in SIGNS]
         rows.append([name, str(len(standing.records)), *counted])
     yield table(["Chapter", "Seeds", *map(_verdict, SIGNS)], rows)
@@ -112,7 +112,7 @@ def _scoreboard(app: Sphinx, docname: str, found: list[Standing]) -> Iterator[no
         opening = f'<details style="margin-bottom: 1rem"><summary>{_name(standing)}, claim by claim</summary>'
         yield nodes.raw("", opening, format="html")
         yield table(["", "Claim", "Effect", "Verdict"], list(_claims(app, docname, standing)))
-        yield nodes.paragraph(text=f"Code: {standing.state}.")
+        yield nodes.paragraph(text=f"Code: {standing.code.sentence}.")
         yield nodes.raw("", "</details>", format="html")
 
 

@@ -49,8 +49,8 @@ class Definition(NamedTuple):
 class _Module:
     """The top of one module: which statements define a name, what imports bind, what else stands there."""
 
-    def __init__(self, name: str, tree: ast.Module) -> None:
-        self.name = name
+    def __init__(self, name: str, path: str, tree: ast.Module) -> None:
+        self.name, self.path = name, path
         self.defined: dict[str, list[ast.stmt]] = {}
         self.imports: Imports = {}
         for statement in tree.body:
@@ -72,8 +72,8 @@ class _Module:
 
 
 @cache
-def _module(name: str, text: str) -> _Module:
-    return _Module(name, ast.parse(text))
+def _module(name: str, path: str, text: str) -> _Module:
+    return _Module(name, path, ast.parse(text))
 
 
 def _for_types_only(statement: ast.stmt) -> TypeGuard[ast.If]:
@@ -122,9 +122,17 @@ class Reach:
                 found.append(name)
         return sorted(found)
 
-    def places(self) -> dict[str, Place]:
-        """Return name → module and name in it of all definitions of labkit."""
-        return {_name(place): place for place in self._hashes if place[0]}
+    def lines(self, name: str) -> tuple[str, list[int]]:
+        """Return the file of a definition, such as ``labkit/errors.py``, and the numbers of its lines."""
+        [(module_name, own)] = [place for place in self._hashes if place[0] and _name(place) == name]
+        module = self._module(module_name)
+        assert module is not None
+        numbers: list[int] = []
+        for statement in module.defined[own]:
+            decorators = getattr(statement, "decorator_list", [])
+            first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+            numbers += range(first, (statement.end_lineno or first) + 1)
+        return module.path, numbers
 
     def _hash(self, place: Place) -> str:
         if place in self._open:  # definitions that refer to each other: how far up
@@ -216,7 +224,7 @@ class Reach:
         stem = name.replace(".", "/")
         for path in (f"{stem}/__init__.py", f"{stem}.py"):
             if (text := self._sources(path)) is not None:
-                return _module(name, text)
+                return _module(name, path, text)
         return None
 
 
