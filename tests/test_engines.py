@@ -45,7 +45,18 @@ while (root / f"gate-{seed}").exists():
 if seed == 13:
     raise ValueError("thirteen is too many")
 code = json.loads((root / "code.json").read_text())
-record = Record("t01-tiny", profile, seed, {"epochs": epochs}, code=code)
+record = Record(
+    "t01-tiny",
+    profile,
+    seed,
+    {"epochs": epochs},
+    [{"name": "none", "images": 0, "fingerprint": "", "differences": ""}],
+    code,
+    {"sha": "a" * 40, "clean": True},
+    {"python": "3", "torch": "2"},
+    {"cpu": "one", "threads": 1},
+    rows={"R1": [{"seed": seed}]},
+)
 record.write(pathlib.Path(environment["LABKIT_RESULTS"]))
 line = [seed, *map(environment.get, ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "WORKER"))]
 with (root / "done.txt").open("a") as file:

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from conftest import HEADER
+from jupytext.cli import jupytext as jupytext_command
 
 from labkit.batch import pairing
 from labkit.errors import LabkitError
@@ -213,3 +214,19 @@ def test_an_exercise_edited_in_the_notebook_is_refused(tiny: Chapter) -> None:
     with pytest.raises(LabkitError, match=r"cell 2 is an exercise: edit it, and its solution, in .*\.md"):
         pairing.write_source(tiny)
     assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE
+
+
+def test_jupytext_does_not_pair_by_itself(tmp_path: Path) -> None:
+    # In a JupyterLab with jupytext, a notebook that names formats shows the inputs of its source, solutions
+    # included, and saving it rewrites the source. What jupytext does then is what `--sync` does.
+    for chapter in chapters(book_root()):
+        copies = [tmp_path / path.relative_to(chapter.root) for path in (chapter.source, chapter.notebook)]
+        for copy in copies:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((chapter.root / copy.relative_to(tmp_path)).read_bytes())
+        before = [copy.read_bytes() for copy in copies]
+        for copy in reversed(copies):
+            os.utime(copies[0])  # the source is the newer one
+            jupytext_command(["--sync", "--quiet", str(copy)])
+        assert [copy.read_bytes() for copy in copies] == before
+        assert "# your turn" in copies[1].read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -14,18 +13,18 @@ from plain_sphinx import text_of, write_pages
 from labkit.lab.chapter import Chapter
 from labkit.lab.claims import Claim
 from labkit.lab.provenance import code_hashes
-from labkit.lab.record import Record
+from labkit.lab.record import Record, sealed
 from labkit.lab.report import Report, claim_anchor
+from labkit.lab.standing import CodeState
 
 ANCHORED, GONE = Claim("R1", "A beats B", 0.0, "points", ""), Claim("R2", "C < D & E", 0.0, "decades", "")
 
-FRONT = HEADER.replace(
-    "jupytext:\n", "jupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
-)
 CHAPTER = f"""# A trial
 
 ```{{code-cell}}
 from labkit.measure.intervals import mean_interval
+
+mean_interval([1.0])
 ```
 
 ## Results
@@ -73,7 +72,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         root,
         {
             "intro": "# Intro\n\n```{scoreboard}\n```",
-            "p00-trial": FRONT + CHAPTER,
+            "p00-trial": HEADER + CHAPTER,
             "runs": "# Runs\n\n```{recorded-runs}\n```\n",
         },
     )
@@ -120,7 +119,7 @@ def test_the_tables_follow_the_records(book: Path) -> None:
     read, board, runs = build(book)
     assert {"book/intro", "book/runs"} <= read
     assert "p00 laptop , stale 3" in board
-    assert "Code: stale, changed since: chapter." in runs
+    assert "Code: stale, changed since: experiment." in runs
 
     for path in (book / "results").rglob("*.json"):
         path.unlink()
@@ -130,14 +129,14 @@ def test_the_tables_follow_the_records(book: Path) -> None:
 def test_a_damaged_record_stops_the_build_and_is_named(book: Path) -> None:
     path = book / "results/p00-trial/laptop/seed-4.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"schema": 1}))
+    path.write_text(sealed({"schema": 1}))
     with pytest.raises(AssertionError, match=r"seed-4\.json is not a record"):
         build(book)
     path.unlink()
 
 
 def test_each_claim_has_its_anchor_in_the_closing_table_alone() -> None:
-    report = Report(Record("p00-trial", "smoke", 0, claims=[ANCHORED, GONE]), [], [])
+    report = Report(Record("p00-trial", "smoke", 0, claims=[ANCHORED, GONE]), [], CodeState())
     anchors = [f'<span id="{claim_anchor(claim)}"' for claim in (ANCHORED, GONE)]
     assert anchors[0] != anchors[1]
     shown = report._repr_markdown_()

@@ -259,13 +259,12 @@ def _pairs(
     causes: Sequence[str], before: Mapping[str, str], now: Mapping[str, str]
 ) -> Iterator[tuple[str | None, str | None]]:
     """Yield the names of each changed definition before and now: of one that moved, the last part stays."""
-    gone = [name for name in causes if name not in now]
+    gone = [name for name, value in before.items() if name not in now and value not in now.values()]
     for name in causes:
-        if name in now:
-            moved = [old for old in gone if old.rpartition(".")[2] == name.rpartition(".")[2]]
-            old = name if name in before else moved[0] if len(moved) == 1 else None
-            gone = [each for each in gone if each != old]
-            yield old, name
+        moved = [old for old in gone if old.rpartition(".")[2] == name.rpartition(".")[2]]
+        old = name if name in before else moved[0] if len(moved) == 1 else None
+        gone = [each for each in gone if each != old]
+        yield old, name
     yield from ((name, None) for name in gone)
 
 

@@ -15,7 +15,7 @@ from labkit.lab.faults import pictures_faults, record_faults, whole_record
 from labkit.lab.record import Record
 from labkit.lab.replay import FILE as REPLAY
 from labkit.lab.replay import code_digest, read_replay
-from labkit.lab.standing import code_state
+from labkit.lab.standing import CodeState, code_state
 from labkit.profile import PROFILES
 from labkit.source.reached import same_code
 
@@ -117,7 +117,10 @@ class _Chapter:
 
     def _sum_up(self, profile: str, made: Sequence[Record], *, damaged: bool) -> None:
         name = f"{self.chapter.number} {profile}"
-        code = code_state(made, self.chapter)
+        try:
+            code = code_state(made, self.chapter)
+        except LabkitError:  # the replay is damaged, which was told
+            code = CodeState()
         if code.word == "stale":
             self.found.stale.append(name)
         changed = f"{code.word}: {', '.join(code.changed)} changed"

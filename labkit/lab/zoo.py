@@ -77,7 +77,12 @@ def zoo(
 
 def _code(architecture: Callable[..., nn.Module]) -> list[str]:
     """Return the hashes of the definitions of labkit that have a part in the weights."""
-    parts: list[Any] = [architecture, Recipe, train, Normalized, channel_statistics]
-    cell = "\n".join(f"import {part.__module__}\n{part.__module__}.{part.__qualname__}" for part in parts)
-    reached = Reach([Cell(cell, True)], "full", snapshot().get, closed=("labkit",))
+    parts = (
+        f"from {architecture.__module__} import {architecture.__name__} as architecture",
+        "from labkit.data.augment import channel_statistics",
+        "from labkit.models.normalized import Normalized",
+        "from labkit.training.recipe import train",
+        "architecture, channel_statistics, Normalized, train",
+    )
+    reached = Reach([Cell("\n".join(parts), True)], "full", snapshot().get, closed=("labkit",))
     return sorted(set(reached.hashes().values()))

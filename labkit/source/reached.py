@@ -109,10 +109,9 @@ class Reach:
     def causes(self, old: Mapping[str, str]) -> list[str]:
         """Return the names of the definitions that differ from `old` by themselves, sorted.
 
-        That is: not only because something they refer to does. Among them are those that are gone.
+        That is: not only because something they refer to does.
         """
-        now, was = self.hashes(), set(old.values())
-        found = [name for name, value in old.items() if name not in now and value not in now.values()]
+        now, was, found = self.hashes(), set(old.values()), []
         for place, definition in self._read.items():
             name = _name(place)
             if now[name] in was:
