@@ -21,7 +21,7 @@ help:
 	@echo "Run a chapter: $(BIN)/labkit run p22 --profile smoke   (more: $(BIN)/labkit --help)"
 
 book: $(READY)
-	$(BIN)/python -m labkit.site
+	$(BIN)/labkit book
 
 test: $(READY)
 	@mkdir -p _build && rm -f _build/tests.xml _build/nbval.xml
@@ -36,7 +36,7 @@ test: $(READY)
 	$(BIN)/python tests/ran.py
 
 pdf: $(READY)
-	$(BIN)/python -m labkit.site.pdf
+	$(BIN)/labkit pdf
 
 lab: $(READY)
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab

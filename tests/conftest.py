@@ -10,9 +10,9 @@ import pytest
 import torch
 from ran import NEEDS_DATA, has_real_data
 
-from labkit.batch.pairing import notebook_from
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import notebook_from
 from labkit.data.images import Images
-from labkit.lab.chapter import Chapter
 from labkit.models.resnet import ResNet
 
 # Started in the background, Python ignores SIGINT, and so would the processes that tests start and interrupt.

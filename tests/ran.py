@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from labkit.lab.chapter import chapters
+from labkit.chapters.chapter import chapters
 from labkit.paths import book_root, data_folder
 
 NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"

@@ -19,10 +19,12 @@ from labkit.compress.masks import KeepMask, everything, prune_global, weights_of
 from labkit.data.augment import flip, pad_crop, raw
 from labkit.data.batches import Loader
 from labkit.data.images import Images
-from labkit.training.callbacks import Callback, LearningRate, TrainAccuracy, Training, one_cycle
+from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.fit import fit
-from labkit.training.moments import Snapshot
+from labkit.training.schedules import LearningRate, one_cycle
+from labkit.training.snapshots import Snapshot
+from labkit.training.watching import TrainAccuracy
 
 STEPS = 60
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.adversarial.pgd import adversarial_loss, pgd, robust_accuracy
-from labkit.adversarial.sign_gradient import confident_mistakes
+from labkit.adversarial.white_box.pgd import adversarial_loss, pgd, robust_accuracy
+from labkit.adversarial.white_box.sign_gradient import confident_mistakes
 from labkit.data.batches import Batch
 from labkit.data.images import Images
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 from pybtex.database import BibliographyDataError, parse_string
 
-from labkit.lab.chapter import toc_pages
-from labkit.lab.code import PACKAGE
+from labkit.chapters.chapter import toc_pages
+from labkit.source.modules import PACKAGE
 
 BOOK = PACKAGE.parent
 PAGES = {page: (BOOK / f"{page}.md").read_text(encoding="utf-8") for page in toc_pages(BOOK)}

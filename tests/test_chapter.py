@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import HEADER
 
+from labkit.chapters.chapter import chapters, toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import chapters, toc_pages
 
 TOC = """
 root: book/intro

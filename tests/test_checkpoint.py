@@ -19,7 +19,7 @@ from labkit.data.images import Images
 from labkit.errors import LabkitError
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.fit import fit
-from labkit.training.tree import load_tree, save_tree
+from labkit.trees import load_tree, save_tree
 
 SCRIPT = Path(__file__).with_name("resumable.py")
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import labkit
-from labkit.batch.cli import main
-from labkit.lab.chapter import Chapter
+from labkit.chapters.chapter import Chapter
+from labkit.commands.main import main
 
 
 def labkit_command(*arguments: str) -> Result:
@@ -32,7 +32,7 @@ def test_version_and_the_data_group() -> None:
 
 def test_help_waits_for_no_heavy_import() -> None:
     code = (
-        "import sys, labkit.batch.cli; "
+        "import sys, labkit.commands.main; "
         "print([m for m in ('torch', 'numpy', 'papermill', 'jupytext', 'requests') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

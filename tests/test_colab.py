@@ -29,7 +29,7 @@ from colab import (
 )
 from packaging.utils import canonicalize_name
 
-from labkit.lab.chapter import Chapter, chapters
+from labkit.chapters.chapter import Chapter, chapters
 
 KEPT = {"torch", "torchvision", "numpy", "matplotlib", "ipython"}
 # Lower bounds that Colab does not meet.
@@ -149,7 +149,7 @@ def bootstrapped(colab: Colab) -> Colab:
         if "bootstrap" in cell.metadata.get("tags", [])
     }
     file = colab.home / "bootstrap.py"
-    file.write_text(f"{cell}\nimport labkit.batch.cli\nprint(labkit.__file__)\n")
+    file.write_text(f"{cell}\nimport labkit.commands.main\nprint(labkit.__file__)\n")
     clone = colab.home / "the-lab-book"
     assert colab.run(colab.python, file).split() == [str(clone / "labkit" / "__init__.py")]
     after = installed(colab.python)

@@ -8,11 +8,11 @@ import pytest
 from conftest import HEADER
 from plain_sphinx import build, text_of, write_pages
 
+from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.data.sources import SOURCES
-from labkit.lab.chapter import Chapter, chapters, toc_pages
-from labkit.lab.code import PACKAGE
 from labkit.lab.record import Record, records
-from labkit.site.datasets import all_sets, embedded_sets, sets_used
+from labkit.site.directives.datasets import all_sets, embedded_sets, sets_used
+from labkit.source.modules import PACKAGE
 
 BOOK = PACKAGE.parent
 FRONT = HEADER.replace(

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from conftest import HEADER
 
 from labkit.batch import engines
-from labkit.batch.cli import main
 from labkit.batch.engines import cores
 from labkit.batch.jobs import seeds_of, shares
-from labkit.batch.pairing import pair
-from labkit.lab.chapter import Chapter
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import pair
+from labkit.commands.main import main
 from labkit.lab.provenance import code_hashes
 
 # A run says that it has begun, stops at its gate where the test has put one, and writes a record and a line.
@@ -96,7 +96,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         yield start
 
 
-COMMAND = ("-c", "from labkit.batch.cli import main; main()", "run", "t01", "--profile", "laptop")
+COMMAND = ("-c", "from labkit.commands.main import main; main()", "run", "t01", "--profile", "laptop")
 
 
 def labkit_run(*arguments: str) -> Result:
@@ -267,9 +267,8 @@ def test_without_distributed_the_error_names_what_to_install(
 
 def test_the_engines_wait_for_no_heavy_import() -> None:
     heavy = "('torch', 'papermill', 'distributed', 'dask', 'tqdm')"
-    code = (
-        f"import sys, labkit.batch.cli, labkit.batch.engines; print([m for m in {heavy} if m in sys.modules])"
-    )
+    imports = "import sys, labkit.commands.main, labkit.batch.engines"
+    code = f"{imports}; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from labkit.batch.pairing import notebook_from
+from labkit.chapters.cells import TAG, solution, stub, with_answer
+from labkit.chapters.chapter import Chapter, chapters
+from labkit.chapters.pairing import notebook_from
 from labkit.errors import LabkitError
 from labkit.exercises.checking import NotYet, Verdict, checker, own_claim, same
-from labkit.lab.chapter import Chapter, chapters
-from labkit.lab.exercises import TAG, solution, stub, with_answer
 
 CHAPTERS = chapters()
 

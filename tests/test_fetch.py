@@ -21,8 +21,8 @@ import pytest
 from click.testing import CliRunner
 from evil_server import CLASSES, cifar_archive, serving
 
+from labkit.commands.data import data
 from labkit.data import store
-from labkit.data.commands import data
 from labkit.data.fetch import Patience, fetch
 from labkit.data.sources import SOURCES, PublishedFile
 from labkit.errors import LabkitError

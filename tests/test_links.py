@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from labkit.errors import LabkitError
-from labkit.lab.code import PACKAGE
-from labkit.site.html import read_page
-from labkit.site.links import link_faults, tracked
+from labkit.site.checks.html import read_page
+from labkit.site.checks.links import link_faults, tracked
+from labkit.source.modules import PACKAGE
 
 CONFIG = yaml.safe_load((PACKAGE.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
 HUB, BRANCH = CONFIG["url"], CONFIG["branch"]

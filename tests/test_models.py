@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit.models.convnet import AssignmentNet, ConvNet, Residual, convolutions, he_init
+from labkit.models.convnet import AssignmentNet, ConvNet, Residual, he_init
 from labkit.models.normalized import Normalized
+from labkit.models.parts import convolutions
 from labkit.models.resnet import resnet20
 
 

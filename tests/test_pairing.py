@@ -14,9 +14,9 @@ import pytest
 from conftest import HEADER
 from jupytext.cli import jupytext as jupytext_command
 
-from labkit.batch import pairing
+from labkit.chapters import pairing
+from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters
 from labkit.paths import book_root
 
 # Each is written the way jupytext writes it, so that the way back must give the same bytes.

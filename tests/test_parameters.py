@@ -10,9 +10,9 @@ import nbformat
 import pytest
 
 from labkit.batch import runner
-from labkit.batch.parameters import checked, from_texts, parameters_of
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.parameters import checked, from_texts, parameters_of
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 
 DEFAULTS = {"profile": "smoke", "seed": 0, "epochs": 0, "rate": 0.1, "fast": False}
 HAS = (

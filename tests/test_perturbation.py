@@ -18,16 +18,16 @@ from labkit.errors import LabkitError
 from labkit.measure.landscape import filter_direction, landscape, top_eigenvalue
 from labkit.measure.perturbation import (
     gaussian,
-    layer_weights,
     loss_rise,
     noisy_accuracies,
-    numbered,
     recalibrated,
     with_noise,
     worst_nearby,
 )
 from labkit.measure.predict import accuracy
+from labkit.models.parts import layer_weights
 from labkit.models.resnet import ResNet
+from labkit.randomness import numbered
 
 
 def small() -> tuple[nn.Module, Tensor, Tensor]:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lab.chapter import chapters
-from labkit.lab.code import PACKAGE
+from labkit.chapters.chapter import chapters
+from labkit.source.modules import PACKAGE
 
 BOOK = PACKAGE.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ran import NEEDS_BROWSER, NEEDS_DATA, Case, cases, problems
 
-from labkit.lab.chapter import Chapter
+from labkit.chapters.chapter import Chapter
 
 TESTS = [Case("tests.test_a", "test_one", "passed"), Case("tests.test_a", "test_two", NEEDS_DATA)]
 CELLS = [Case("notebooks.t01-tiny.ipynb", f"Cell {number}", "passed") for number in range(4)]

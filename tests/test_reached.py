@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit.chapters.chapter import chapters
 from labkit.errors import LabkitError
-from labkit.lab.chapter import chapters
 from labkit.lab.provenance import NOT_COMPUTING, experiment_cells
 from labkit.source.files import PACKAGE, snapshot
 from labkit.source.meaning import digest, meaning
@@ -126,7 +126,7 @@ SEEN: dict[str, tuple[Callable[[Files], Files], set[str], set[str]]] = {
         {"Recipe"},
     ),
     "an import bound to another function": (
-        replace("WeightNoise", "import gaussian,", "import uphill as gaussian,"),
+        replace("WeightNoise", "import gaussian\n", "import with_noise as gaussian\n"),
         {"p04"},
         {"WeightNoise"},
     ),

@@ -14,8 +14,9 @@ from labkit.data.augment import raw
 from labkit.data.images import Images
 from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
-from labkit.training.moments import Snapshot, StartAt, ValidationLoss
+from labkit.training.held_out import ValidationLoss
 from labkit.training.recipe import Recipe, train
+from labkit.training.snapshots import Snapshot, StartAt
 
 
 @pytest.fixture

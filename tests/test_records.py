@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from labkit.batch.parameters import parameters_of
-from labkit.lab.chapter import Chapter, chapters
-from labkit.lab.code import PACKAGE
+from labkit.chapters.chapter import Chapter, chapters
+from labkit.chapters.parameters import parameters_of
 from labkit.lab.verify import verify
+from labkit.source.modules import PACKAGE
 
 BOOK = PACKAGE.parent
 ORDER = (

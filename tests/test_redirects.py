@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from plain_sphinx import build, write_pages
 
+from labkit.chapters.chapter import toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import toc_pages
-from labkit.lab.code import PACKAGE
-from labkit.site.html import read_page
+from labkit.site.checks.html import read_page
 from labkit.site.redirects import FILE, read_redirects, wrong_redirects
+from labkit.source.modules import PACKAGE
 
 BOOK = PACKAGE.parent
 

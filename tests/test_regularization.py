@@ -15,14 +15,15 @@ from foolbox.attacks import LinfFastGradientAttack
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from labkit.adversarial.accuracy import attacked_accuracy
-from labkit.adversarial.fgsm import fgsm
+from labkit.adversarial.attack import attacked_accuracy
+from labkit.adversarial.white_box.fgsm import fgsm
 from labkit.data import corruptions
 from labkit.data.batches import Batch
 from labkit.data.corruptions import FAMILIES, KINDS, SEVERITIES, corrupted
 from labkit.data.cutout import cutout, hidden
 from labkit.data.embedded import glyphs
 from labkit.data.images import Images
+from labkit.data.rotations import every_angle, one_angle, turned
 from labkit.data.vision import torchvision  # noqa: F401  # makes torchvision importable on any torch
 from labkit.errors import LabkitError
 from labkit.measure.calibration import (
@@ -32,15 +33,9 @@ from labkit.measure.calibration import (
     reliability,
 )
 from labkit.models.two_heads import TwoHeads
-from labkit.training import mixup
-from labkit.training.mixup import Mixed, mix, mixup_loss
-from labkit.training.rotation import (
-    every_angle,
-    one_angle,
-    rotation_accuracy,
-    rotation_loss,
-    turned,
-)
+from labkit.regularize import mixup
+from labkit.regularize.mixup import Mixed, mix, mixup_loss
+from labkit.regularize.rotation import rotation_accuracy, rotation_loss
 
 
 def generator() -> Generator:

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from conftest import HEADER
 
-from labkit.batch.verify_command import verify
+from labkit.chapters.chapter import Chapter
+from labkit.commands.records import verify
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import code_hashes
 from labkit.lab.record import Record, read_record
 from labkit.lab.replay import FILE, _executable, replay

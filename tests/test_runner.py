@@ -15,8 +15,8 @@ import nbformat
 import pytest
 
 from labkit.batch.runner import run
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 
 
 def seen(chapter: Chapter) -> list[Any]:
@@ -84,7 +84,7 @@ def test_an_interrupt_stops_the_kernel_and_keeps_the_cells_so_far(paired: Chapte
     command = [
         sys.executable,
         "-c",
-        "from labkit.batch.cli import main; main()",
+        "from labkit.commands.main import main; main()",
         "run",
         "t01",
         "-p",

@@ -16,14 +16,15 @@ from labkit.data.augment import raw
 from labkit.data.batches import Loader
 from labkit.data.images import Images
 from labkit.errors import LabkitError
-from labkit.measure.perturbation import layer_weights
 from labkit.models.normalized import Normalized
+from labkit.models.parts import layer_weights
 from labkit.models.resnet import ResNet
-from labkit.training.callbacks import Callback, LearningRate, Training
+from labkit.regularize.sam import SAM, InnerRise
+from labkit.regularize.weight_noise import WeightNoise
+from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.fit import fit
-from labkit.training.sam import SAM, InnerRise
-from labkit.training.weight_noise import WeightNoise
+from labkit.training.schedules import LearningRate
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from conftest import HEADER
 from plain_sphinx import text_of, write_pages
 
-from labkit.lab.chapter import Chapter
+from labkit.chapters.chapter import Chapter
 from labkit.lab.claims import Claim
 from labkit.lab.provenance import code_hashes
 from labkit.lab.record import Record, sealed

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.lab.code import PACKAGE
 from labkit.site.build import build
-from labkit.site.check import check
+from labkit.site.checks.whole import check
+from labkit.source.modules import PACKAGE
 
 CONFIG = PACKAGE.parent / "_config.yml"
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
@@ -83,9 +83,9 @@ def _write_book(root: Path) -> None:
 
 
 def _build(root: Path) -> tuple[int, str]:
-    """Run `python -m labkit.site` on the book's own copy of labkit."""
+    """Run `labkit book` on the book's own copy of labkit."""
     environment = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "labkit.site"]
+    command = [sys.executable, "-m", "labkit", "book"]
     done = subprocess.run(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

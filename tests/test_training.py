@@ -13,18 +13,14 @@ from labkit.data.augment import raw
 from labkit.data.batches import Batch, Loader
 from labkit.data.images import Images
 from labkit.errors import LabkitError
-from labkit.models.convnet import ConvNet, convolutions
-from labkit.training.callbacks import (
-    Callback,
-    GradientMagnitude,
-    LearningRate,
-    TrainAccuracy,
-    Training,
-    one_cycle,
-)
+from labkit.models.convnet import ConvNet
+from labkit.models.parts import convolutions
+from labkit.training.callbacks import Callback, Training
 from labkit.training.fit import cross_entropy, fit
 from labkit.training.history import History
 from labkit.training.precision import choose
+from labkit.training.schedules import LearningRate, one_cycle
+from labkit.training.watching import GradientMagnitude, TrainAccuracy
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from conftest import HEADER
 
 from labkit.batch.jobs import _is_current
-from labkit.batch.pairing import pair
-from labkit.batch.verify_command import verify
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import pair
+from labkit.commands.records import verify
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import code_hashes
 from labkit.lab.record import sealed, unsealed
 from labkit.lab.rehash import rehash

@@ -14,10 +14,10 @@ from torch import nn
 from train_zoo import IMAGES, RECIPE, weights_hash
 
 from labkit.errors import LabkitError
-from labkit.lab import zoo as room
-from labkit.lab.zoo import zoo
 from labkit.models.resnet import ResNet
 from labkit.source.files import snapshot
+from labkit.training import zoo as room
+from labkit.training.zoo import zoo
 
 SCRIPT = Path(__file__).with_name("train_zoo.py")
 

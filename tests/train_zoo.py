@@ -10,8 +10,8 @@ import torch
 from torch import Generator
 
 from labkit.data.images import Images
-from labkit.lab import zoo as room
 from labkit.models.resnet import ResNet
+from labkit.training import zoo as room
 from labkit.training.recipe import Recipe
 
 x = torch.randint(0, 256, (48, 3, 8, 8), generator=Generator().manual_seed(1), dtype=torch.uint8)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from labkit.batch.jobs import Job, Outcome, perform, perform_apart, shares
-from labkit.cli_errors import one_line
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -18,11 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from labkit.cli_errors import one_line
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 
 if TYPE_CHECKING:
-    from labkit.lab.chapter import Chapter
+    from labkit.chapters.chapter import Chapter
 
 State = Literal["recorded", "executed", "skipped", "failed"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -81,9 +80,9 @@ def planned(
 
     Raises LabkitError for the first that is unknown or of another type.
     """
-    from labkit.batch.parameters import checked, from_texts
     from labkit.batch.runner import defaults_of
-    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.chapters.chapter import chapters, find_chapter
+    from labkit.chapters.parameters import checked, from_texts
 
     for option in ("profile", "seed"):
         if any(text.startswith(f"{option}=") for text in texts):
@@ -132,7 +131,7 @@ def _alone(job: Job) -> AbstractContextManager[object]:
 
 def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
     from labkit.batch.runner import record_of, run
-    from labkit.lab.chapter import Chapter
+    from labkit.chapters.chapter import Chapter
 
     chapter = Chapter(job.slug, Path(job.root))
     record = record_of(chapter, job.profile, job.seed, job.parameters)

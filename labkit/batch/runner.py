@@ -11,12 +11,11 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from labkit.batch.kernel import ThisPython, records_go_to
-from labkit.batch.pairing import differences, notebook_from
-from labkit.batch.parameters import Value, checked, parameters_of
-from labkit.cli_errors import one_line
-from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.kernel import ThisPython, records_go_to
+from labkit.chapters.pairing import differences, notebook_from
+from labkit.chapters.parameters import Value, checked, parameters_of
+from labkit.errors import LabkitError, one_line
 
 
 def defaults_of(chapter: Chapter) -> dict[str, Value]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import LabkitError
-from labkit.measure.perturbation import layer_weights
+from labkit.models.parts import layer_weights
 
 
 def quantize(weight: Tensor, bits: int) -> Tensor:

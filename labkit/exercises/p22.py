@@ -10,7 +10,8 @@ from torch import Generator, Tensor, nn
 
 from labkit.data.batches import Batch
 from labkit.exercises.checking import checker, expect, own_claim, same
-from labkit.models.convnet import ConvNet, convolutions
+from labkit.models.convnet import ConvNet
+from labkit.models.parts import convolutions
 from labkit.training.fit import cross_entropy
 
 own_gradient_claim = checker(own_claim)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import reach, reach_at
 from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, Record, read_record
 from labkit.source.files import git

@@ -14,8 +14,8 @@ from typing import Any
 import jupytext
 import torch
 
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 from labkit.profile import Profile
 from labkit.source.files import commit_files, snapshot
 from labkit.source.reached import Cell, Reach

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 from labkit.lab.claims import Claim
 from labkit.paths import write_atomically
 from labkit.profile import PROFILES, Profile, checked_profile

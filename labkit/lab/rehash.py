@@ -6,8 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import reach_at
 from labkit.lab.record import SCHEMA, sealed, unsealed
 from labkit.paths import write_atomically

@@ -27,9 +27,9 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
 from labkit.lab import rerun
-from labkit.lab.chapter import Chapter
 from labkit.lab.provenance import cells_at, experiment_cells, reach, reach_at
 from labkit.lab.record import Record, records, sealed, unsealed
 from labkit.paths import write_atomically

@@ -17,20 +17,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from labkit.chapters.chapter import Chapter, find_chapter
 from labkit.data.embedded import glyphs
 from labkit.data.images import Images
 from labkit.data.store import load
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.chapter import Chapter, find_chapter
 from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
-from labkit.lab.code import digest
 from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
 from labkit.profile import checked_profile
+from labkit.source.modules import digest
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose

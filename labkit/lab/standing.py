@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labkit.lab.chapter import Chapter, chapters
+from labkit.chapters.chapter import Chapter, chapters
 from labkit.lab.claims import Judgement, judge
 from labkit.lab.provenance import reach
 from labkit.lab.record import Record, records

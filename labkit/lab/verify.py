@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters
 from labkit.lab.faults import pictures_faults, record_faults, whole_record
 from labkit.lab.record import Record
 from labkit.lab.replay import FILE as REPLAY

@@ -9,7 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from labkit.measure.perturbation import joint_norm, layer_weights, numbered
+from labkit.measure.ascent import joint_norm
+from labkit.models.parts import layer_weights
+from labkit.randomness import numbered
 
 
 def top_eigenvalue(model: nn.Module, x: Tensor, y: Tensor, *, iterations: int = 20, seed: int = 0) -> float:

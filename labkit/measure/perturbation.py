@@ -13,18 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.data.augment import Transform, apply
 from labkit.data.images import Images
+from labkit.measure.ascent import uphill
 from labkit.measure.predict import accuracy
-
-
-def layer_weights(model: nn.Module) -> list[Tensor]:
-    """Return the weights of all convolutions and linear layers, in order: no bias, nothing of BatchNorm."""
-    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-
-
-def numbered(seed: int, number: int) -> Generator:
-    """Return the `number`-th of the generators of `seed`, on the CPU: the same wherever it is asked for."""
-    # An odd multiplier spreads (seed, number) over 64 bits: neighbours get unrelated Mersenne states.
-    return Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03) % 2**63)
+from labkit.models.parts import layer_weights
+from labkit.randomness import numbered
 
 
 def gaussian(weights: Sequence[Tensor], scale: float, generator: Generator) -> list[Tensor]:
@@ -79,29 +71,6 @@ def noisy_accuracies(
     if calibration is not None:
         noisy = (recalibrated(one, calibration, transforms) for one in noisy)
     return [accuracy(one, images, transforms) for one in noisy]
-
-
-def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the L2 norm of all `tensors` together, a scalar."""
-    norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
-    return norm
-
-
-def uphill(
-    offsets: Sequence[Tensor], gradients: Sequence[Tensor], rho: float, steps: int, norm: float
-) -> list[Tensor]:
-    """Return `offsets` after one of `steps` steps of projected ascent in the ball of radius `rho`.
-
-    The ball is that of the norm 2, taken over all tensors jointly, or `math.inf`. A step is 2.5 rho / steps
-    long, at most rho (Madry et al. 2018, section 5.1): a single one, from zero, reaches the surface.
-    """
-    length = rho * min(1.0, 2.5 / steps)
-    if norm == math.inf:
-        return [(e + length * g.sign()).clamp(-rho, rho) for e, g in zip(offsets, gradients, strict=True)]
-    factor = length / (joint_norm(gradients) + 1e-12)
-    moved = [e + factor * g for e, g in zip(offsets, gradients, strict=True)]
-    back = (rho / (joint_norm(moved) + 1e-12)).clamp(max=1.0)
-    return [back * e for e in moved]
 
 
 def worst_nearby(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from labkit.models.parts import convolutions
+
 
 class AssignmentNet(nn.Sequential):
     """Table 1 of the assignment: three 5x5 convolutions with average pooling, then two linear layers.
@@ -78,11 +80,6 @@ class ConvNet(nn.Sequential):
             nn.Flatten(),
             nn.Linear(4 * width, classes),
         )
-
-
-def convolutions(model: nn.Module) -> list[nn.Conv2d]:
-    """Return all convolutions of `model` in the order of its definition, which is that of the data here."""
-    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
 def he_init(model: nn.Module) -> nn.Module:

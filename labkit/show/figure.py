@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from labkit.errors import LabkitError
-from labkit.lab.code import digest
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
 from labkit.show.tabs import Panels
+from labkit.source.modules import digest
 
 Draw = Callable[[Figure, list[Row]], None]
 DrawAt = Callable[[Figure, list[Row], Any], None]

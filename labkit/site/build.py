@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 from jupyter_cache import get_cache
 
+from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters, toc_pages
-from labkit.site.check import check, executed_cells
+from labkit.site.checks.whole import check, executed_cells
 from labkit.site.redirects import read_redirects
 
 ENGINE = "jupyter-book>=1.0.4,<2"

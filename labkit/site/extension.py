@@ -25,14 +25,14 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 
-from labkit.lab.chapter import Chapter, chapters
-from labkit.lab.code import PACKAGE, digest, modules_used
-from labkit.lab.exercises import TAG
-from labkit.site.datasets import setup_datasets
+from labkit.chapters.cells import TAG
+from labkit.chapters.chapter import Chapter, chapters
+from labkit.site.directives.datasets import setup_datasets
+from labkit.site.directives.scoreboard import setup_scoreboard
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
-from labkit.site.scoreboard import setup_scoreboard
+from labkit.source.modules import PACKAGE, digest, modules_used
 
 SOLUTION = ("Show the solution", "Hide the solution")
 

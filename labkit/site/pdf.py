@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from labkit.chapters.chapter import toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import toc_pages
 from labkit.site.build import run_jupyter_book
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -75,9 +75,3 @@ def _print(browser: str, document: Path, target: Path) -> None:
     if done.returncode or not target.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LabkitError(f"{browser} printed nothing (exit code {done.returncode}): {last}")
-
-
-if __name__ == "__main__":
-    from labkit.site.commands import pdf
-
-    pdf(prog_name="python -m labkit.site.pdf")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from labkit.errors import LabkitError
+from labkit.randomness import random_states, restore_random_states
 from labkit.training.callbacks import Callback, Training
-from labkit.training.tree import load_tree, save_tree
+from labkit.trees import load_tree, save_tree
 
 
 class Checkpoint(Callback):
@@ -59,26 +55,3 @@ class Checkpoint(Callback):
             "random": random_states(),
         }
         save_tree(self.path, state)
-
-
-def random_states() -> dict[str, Any]:
-    """Return the states of all global random generators: Python, NumPy, torch, and torch on every GPU."""
-    version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "python": [version, list(words), gauss],
-        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what `random_states` returned."""
-    version, words, gauss = states["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])

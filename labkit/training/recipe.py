@@ -12,9 +12,10 @@ from torch.optim import SGD, Optimizer
 from labkit.data.augment import flip, pad_crop, raw
 from labkit.data.batches import Loader
 from labkit.data.images import Images
-from labkit.training.callbacks import Callback, LearningRate
+from labkit.training.callbacks import Callback
 from labkit.training.fit import Loss, cross_entropy, fit
 from labkit.training.history import History
+from labkit.training.schedules import LearningRate
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from labkit.lab.chapter import chapters
-from labkit.lab.code import PACKAGE
+from labkit.chapters.chapter import chapters
+from labkit.source.modules import PACKAGE
 
 from .browser import Browser
 

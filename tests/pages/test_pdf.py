@@ -10,10 +10,10 @@ from typing import Any
 import pypdf
 import pytest
 
+from labkit.chapters.chapter import chapters, toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import chapters, toc_pages
-from labkit.lab.code import PACKAGE
 from labkit.site.pdf import find_browser, print_book
+from labkit.source.modules import PACKAGE
 
 ROOT = PACKAGE.parent
 A4 = pytest.approx((595.3, 841.9), abs=1)

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import nbformat
 
+from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters, toc_pages
-from labkit.site.html import Page, read_page
-from labkit.site.links import link_faults, tracked
+from labkit.site.checks.html import Page, read_page
+from labkit.site.checks.links import link_faults, tracked
 
 SHOWN = 20
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from labkit.measure.perturbation import gaussian, layer_weights, numbered
+from labkit.measure.perturbation import gaussian
+from labkit.models.parts import layer_weights
+from labkit.randomness import numbered
 from labkit.training.callbacks import Callback, Training
 
 

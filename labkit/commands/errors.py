@@ -18,8 +18,3 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except LabkitError as error:
             raise click.ClickException(str(error)) from error
-
-
-def one_line(name: str, message: str) -> str:
-    """Return an exception's name and message as a single line (the traceback has the rest)."""
-    return " ".join(f"{name}: {message}".split()).rstrip(": ")

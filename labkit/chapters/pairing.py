@@ -13,13 +13,12 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import ValidationError
 from nbformat.reader import NotJSONError
 
-from labkit.batch.kernel import ThisPython, records_go_to
-from labkit.cli_errors import one_line
-from labkit.errors import LabkitError
-from labkit.lab.chapter import Chapter, chapters
-from labkit.lab.code import digest
-from labkit.lab.exercises import TAG, stub
+from labkit.chapters.cells import TAG, stub
+from labkit.chapters.chapter import Chapter, chapters
+from labkit.chapters.kernel import ThisPython, records_go_to
+from labkit.errors import LabkitError, one_line
 from labkit.paths import write_atomically
+from labkit.source.modules import digest
 
 # nbval compares the outputs of cells with this tag, and no others; so only these are stored.
 COMPARED = "nbval-check-output"

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 import labkit
-from labkit.batch.verify_command import replay, verify
-from labkit.cli_errors import OneLineErrors
+from labkit.commands.book import book, pdf
+from labkit.commands.errors import OneLineErrors
+from labkit.commands.records import replay, verify
 
 EXAMPLES = """
 \b
@@ -32,8 +33,8 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-main.add_command(verify)
-main.add_command(replay)
+for command in (book, pdf, verify, replay):
+    main.add_command(command)
 
 
 @main.command()
@@ -43,7 +44,7 @@ def rehash(names: tuple[str, ...]) -> None:
 
     Needed once after a change of the way in which code is hashed; nothing else in a record changes.
     """
-    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.chapters.chapter import chapters, find_chapter
     from labkit.lab.rehash import rehash as again
 
     for chapter in [find_chapter(name) for name in names] or chapters():
@@ -60,7 +61,7 @@ def rehash(names: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def data(arguments: tuple[str, ...]) -> None:
     """List, show and fetch data sets."""
-    from labkit.data.commands import data as group
+    from labkit.commands.data import data as group
 
     group.main(list(arguments), prog_name="labkit data")
 
@@ -68,9 +69,9 @@ def data(arguments: tuple[str, ...]) -> None:
 @main.command("list")
 def list_chapters() -> None:
     """List the chapters: title, parameters, and the runs recorded under results/."""
-    from labkit.batch.pairing import notebook_from
-    from labkit.batch.parameters import described, parameters_of
-    from labkit.lab.chapter import chapters
+    from labkit.chapters.chapter import chapters
+    from labkit.chapters.pairing import notebook_from
+    from labkit.chapters.parameters import described, parameters_of
 
     for chapter in chapters():
         click.echo(f"{chapter.slug}: {chapter.title()}")
@@ -172,8 +173,8 @@ def pair(context: click.Context, names: tuple[str, ...], check: bool, from_noteb
       labkit pair --check
       labkit pair --from-notebook p22        after an edit in JupyterLab
     """
-    from labkit.batch import pairing
-    from labkit.lab.chapter import chapters, find_chapter
+    from labkit.chapters import pairing
+    from labkit.chapters.chapter import chapters, find_chapter
     from labkit.paths import book_root
 
     if from_notebook and (check or not names):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from labkit.errors import LabkitError
-from labkit.measure.perturbation import uphill
+from labkit.measure.ascent import uphill
+from labkit.randomness import random_states, restore_random_states
 from labkit.training.callbacks import Callback, Training
-from labkit.training.checkpoint import random_states, restore_random_states
 
 
 class SAM(Optimizer):

@@ -20,7 +20,7 @@ from labkit.source.files import snapshot
 from labkit.source.meaning import digest
 from labkit.source.reached import Cell, Reach
 from labkit.training.recipe import Recipe, train
-from labkit.training.tree import load_tree, save_tree
+from labkit.trees import load_tree, save_tree
 
 
 def zoo(

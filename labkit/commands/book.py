@@ -1,10 +1,8 @@
-"""The commands `book` and `pdf`: `python -m labkit.site` and `python -m labkit.site.pdf`."""
+"""The commands `book` and `pdf`."""
 
 from __future__ import annotations
 
 import click
-
-from labkit.errors import LabkitError
 
 
 @click.command()
@@ -16,10 +14,7 @@ def book() -> None:
     from labkit.paths import book_root
     from labkit.site.build import build
 
-    try:
-        build(book_root())
-    except LabkitError as error:
-        raise click.ClickException(str(error)) from error
+    build(book_root())
 
 
 @click.command()
@@ -29,9 +24,6 @@ def pdf() -> None:
     from labkit.site.build import build
     from labkit.site.pdf import find_browser, print_book
 
-    try:
-        browser = find_browser()
-        build(book_root())
-        print_book(book_root(), browser)
-    except LabkitError as error:
-        raise click.ClickException(str(error)) from error
+    browser = find_browser()
+    build(book_root())
+    print_book(book_root(), browser)

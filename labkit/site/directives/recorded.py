@@ -8,7 +8,7 @@ from docutils import nodes
 
 from labkit.lab.record import Record
 from labkit.lab.standing import Standing
-from labkit.site.tables import table
+from labkit.site.directives.tables import table
 
 
 def recorded_runs(found: Sequence[Standing]) -> Iterator[nodes.Node]:

@@ -8,27 +8,10 @@ from torch.nn import functional as F
 
 from labkit.data.batches import Batch
 from labkit.data.images import Images
+from labkit.data.rotations import every_angle, one_angle
 from labkit.models.two_heads import TwoHeads
+from labkit.regularize.mixup import mix
 from labkit.training.fit import Loss
-from labkit.training.mixup import mix
-
-
-def turned(x: Tensor, turns: Tensor) -> Tensor:
-    """Return square images (B, C, H, H), each turned counter-clockwise by its number of quarter `turns`."""
-    copies = torch.stack([torch.rot90(x, k, (2, 3)) for k in range(4)])
-    return copies[turns % 4, torch.arange(len(x), device=x.device)]
-
-
-def every_angle(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all four rotations of `x`, (4B, C, H, H), upright ones first, and their turns, int64 (4B,)."""
-    rotated = torch.cat([torch.rot90(x, k, (2, 3)) for k in range(4)])
-    return rotated, torch.arange(4, device=x.device).repeat_interleave(len(x))
-
-
-def one_angle(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each image of `x` in one rotation, drawn at random, and its turns: a quarter of the work."""
-    turns = torch.randint(4, (len(x),)).to(x.device)
-    return turned(x, turns), turns
 
 
 def rotation_loss(weight: float, *, alpha: float = 0.0, all_angles: bool = True) -> Loss:

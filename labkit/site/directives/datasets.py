@@ -20,14 +20,14 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from labkit.chapters.chapter import Chapter, chapters
 from labkit.data import sources
-from labkit.lab.chapter import Chapter, chapters
-from labkit.lab.code import PACKAGE
 from labkit.lab.provenance import experiment_cells
 from labkit.lab.record import Record, records
 from labkit.profile import PROFILES, Profile
-from labkit.site.scoreboard import KEY, records_key
-from labkit.site.tables import Cell, table
+from labkit.site.directives.tables import Cell, table
+from labkit.site.keys import KEY, records_key
+from labkit.source.modules import PACKAGE
 
 # What `Lab.images` hands out with the profile smoke, and to whom it hands out what was asked for.
 STAND_IN = "glyphs"

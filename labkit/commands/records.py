@@ -22,10 +22,10 @@ def verify(context: click.Context, names: tuple[str, ...], strict: bool) -> None
     damaged or contradicts another. A record is stale when code that computes in it has changed since, and
     replayed when a small run showed that the change left all values as they were (`labkit replay`).
     """
-    from labkit.batch.parameters import parameters_of
+    from labkit.chapters.chapter import chapters, find_chapter
+    from labkit.chapters.parameters import parameters_of
     from labkit.errors import LabkitError
     from labkit.lab import verify as room
-    from labkit.lab.chapter import chapters, find_chapter
     from labkit.paths import book_root
 
     try:
@@ -56,8 +56,8 @@ def replay(context: click.Context, names: tuple[str, ...], profile: str) -> None
     now. Where all values are equal to the last digit and every line that differs was executed, that is kept
     beside the records as replay.json. The exit code is 1 where a chapter was refused; a line says why.
     """
+    from labkit.chapters.chapter import chapters, find_chapter
     from labkit.errors import LabkitError
-    from labkit.lab.chapter import chapters, find_chapter
     from labkit.lab.replay import replay as compare
     from labkit.profile import checked_profile
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from labkit.data.augment import Transform
-from labkit.data.images import Images
-from labkit.measure.predict import logits
 from labkit.training.callbacks import Callback, Training
 
 
@@ -45,17 +39,3 @@ class Snapshot(Callback):
     def restore(self, state: dict[str, Any]) -> None:
         """Take the copy back."""
         self.kept = state
-
-
-class ValidationLoss(Callback):
-    """Logs `validation_loss`, the mean cross-entropy on held-out `images`, every `every` steps."""
-
-    def __init__(self, images: Images, transforms: Sequence[Transform], every: int) -> None:
-        self.images, self.transforms, self.every = images, transforms, every
-
-    def on_step_end(self, training: Training) -> None:
-        """Compute and log the loss when it is time."""
-        if (training.step + 1) % self.every == 0:
-            with torch.no_grad():
-                loss = F.cross_entropy(logits(training.model, self.images, self.transforms), self.images.y)
-            training.history.log("validation_loss", training.step, loss)

@@ -10,8 +10,6 @@ claims are known.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,17 +20,13 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
-from labkit.lab.chapter import chapters
 from labkit.lab.claims import Verdict
-from labkit.lab.code import digest
-from labkit.lab.provenance import code_hashes
 from labkit.lab.report import claim_anchor, effect_text
 from labkit.lab.standing import Standing, standings
-from labkit.profile import PROFILES
-from labkit.site.recorded import recorded_runs
-from labkit.site.tables import Cell, table
+from labkit.site.directives.recorded import recorded_runs
+from labkit.site.directives.tables import Cell, table
+from labkit.site.keys import KEY, records_key
 
-KEY = "labkit_records"
 # A sign and a word for each verdict; the colour, which book.css gives in each theme, only comes on top.
 SIGNS: dict[Verdict, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
@@ -55,23 +49,6 @@ def setup_scoreboard(app: Sphinx) -> None:
     app.add_directive("recorded-runs", _FromRecords)
     app.connect("env-get-outdated", outdated_pages)
     app.connect("doctree-resolved", fill)
-
-
-def records_key(root: Path) -> str:
-    """Return the digest of what the tables depend on: all records, and the code that they may be stale to."""
-    return digest(
-        [
-            *(
-                f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-                for path in sorted((root / "results").rglob("*.json"))
-            ),
-            *(
-                f"{chapter.title()} {json.dumps(code_hashes(chapter, profile))}"
-                for chapter in chapters(root)
-                for profile in PROFILES[1:]  # a smoke run is never recorded
-            ),
-        ]
-    )
 
 
 def outdated_pages(

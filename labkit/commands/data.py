@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from labkit.cli_errors import OneLineErrors
+from labkit.commands.errors import OneLineErrors
 from labkit.data import store
 from labkit.data.fetch import USUAL
 from labkit.data.fetch import fetch as fetch_set

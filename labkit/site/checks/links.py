@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import yaml
 
 from labkit.errors import LabkitError
-from labkit.site.html import Page, remote_in_style
+from labkit.site.checks.html import Page, remote_in_style
 from labkit.site.redirects import read_redirects
 
 HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}")

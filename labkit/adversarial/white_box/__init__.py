@@ -1,0 +1,1 @@
+"""Attacks by whoever knows the network and its gradients."""

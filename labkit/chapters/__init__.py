@@ -1,0 +1,1 @@
+"""What a chapter's file is: its cells, its parameters, its two forms, the kernel it runs in."""

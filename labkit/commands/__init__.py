@@ -1,0 +1,1 @@
+"""The command `labkit`: one door to everything the book can be asked for."""

@@ -1,0 +1,1 @@
+"""Training that is meant to generalise: sharpness, noise, mixing, a second task."""

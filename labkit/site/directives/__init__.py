@@ -1,0 +1,1 @@
+"""What pages may ask for that is made from the records and the registries."""
