@@ -33,7 +33,14 @@ def restore_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def numbered(seed: int, number: int) -> Generator:
+def stream(seed: int, number: int) -> Generator:
     """Return the `number`-th of the generators of `seed`, on the CPU: the same wherever it is asked for."""
     # An odd multiplier spreads (seed, number) over 64 bits: neighbours get unrelated Mersenne states.
     return Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03) % 2**63)
+
+
+def seeded(seed: int) -> None:
+    """Begin the global random streams of Python, NumPy and torch anew from `seed`."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from labkit.adversarial.white_box.pgd import adversarial_loss, pgd, robust_accuracy
+from labkit.adversarial.attack import adversarial_loss, attacked_accuracy
+from labkit.adversarial.white_box.pgd import pgd
 from labkit.adversarial.white_box.sign_gradient import confident_mistakes
 from labkit.data.batches import Batch
 from labkit.data.images import Images
@@ -140,18 +142,18 @@ def test_the_adversarial_loss_is_the_loss_on_attacked_images(small: nn.Module) -
     small.train()
     x = torch.randint(0, 256, (16, 3, 8, 8)).float()
     batch = Batch(x, torch.arange(16) % 5, torch.arange(16))
-    attack = {"eps": 8, "step": 2, "steps": 3}
+    attack = partial(pgd, eps=8, step=2, steps=3)
     buffers = {name: buffer.clone() for name, buffer in small.named_buffers()}
     torch.manual_seed(1)
-    attacked = pgd(small, x, batch.y, **attack)
+    attacked = attack(small, x, batch.y)
     assert small.training
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in small.named_buffers())
     expected = nn.functional.cross_entropy(copy.deepcopy(small)(attacked), batch.y)
     torch.manual_seed(1)
-    torch.testing.assert_close(adversarial_loss(**attack)(small, batch), expected)
+    torch.testing.assert_close(adversarial_loss(attack)(small, batch), expected)
 
 
-def test_robust_accuracy_counts_the_images_that_survive() -> None:
+def test_attacked_accuracy_counts_the_images_that_survive() -> None:
     # one pixel decides: above 128 is class 1; an attack of 8 moves it by 8 and no more
     class Threshold(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -160,5 +162,7 @@ def test_robust_accuracy_counts_the_images_that_survive() -> None:
 
     x = torch.tensor([100, 121, 126, 130, 135, 200], dtype=torch.uint8).view(6, 1, 1, 1)
     images = Images("some", x, torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"), "f")
-    assert robust_accuracy(Threshold(), images, eps=8, step=4, steps=10) == pytest.approx(2 / 6)
-    assert robust_accuracy(Threshold(), images, eps=0, step=0, steps=1) == 1
+    assert attacked_accuracy(Threshold(), images, partial(pgd, eps=8, step=4, steps=10)) == pytest.approx(
+        2 / 6
+    )
+    assert attacked_accuracy(Threshold(), images, partial(pgd, eps=0, step=0, steps=1)) == 1

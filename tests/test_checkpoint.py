@@ -41,7 +41,9 @@ def steps_of(process: subprocess.Popen[str], until: int = STEPS) -> list[int]:
     return told
 
 
-@pytest.mark.parametrize(("kind", "kills"), [("sgd", 3), ("mask", 4), ("adam", 3)])
+@pytest.mark.parametrize(
+    ("kind", "kills"), [("sgd", 3), ("mask", 4), ("adam", 3), ("game", 3), ("clients", 3)]
+)
 def test_a_killed_training_ends_where_the_uninterrupted_one_does(
     kind: str, kills: int, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ from labkit.measure.perturbation import (
 from labkit.measure.predict import accuracy
 from labkit.models.parts import layer_weights
 from labkit.models.resnet import ResNet
-from labkit.randomness import numbered
+from labkit.randomness import stream
 
 
 def small() -> tuple[nn.Module, Tensor, Tensor]:
@@ -121,7 +121,7 @@ def test_the_loss_rises_more_in_a_larger_ball_and_more_than_at_random_points_of_
     here = F.cross_entropy(net(x), y).item()
     parameters = dict(net.named_parameters())
     for draw in range(20):
-        generator = numbered(0, draw)
+        generator = stream(0, draw)
         noise = {
             name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in parameters.items()
         }
@@ -166,7 +166,7 @@ def test_the_top_eigenvalue_is_that_of_the_full_hessian() -> None:
 
 def test_directions_have_filters_as_long_as_those_of_the_weights(model: ResNet) -> None:
     weights = layer_weights(model)
-    for weight, direction in zip(weights, filter_direction(weights, numbered(0, 1)), strict=True):
+    for weight, direction in zip(weights, filter_direction(weights, stream(0, 1)), strict=True):
         for one, other in zip(weight, direction, strict=True):
             assert other.norm().item() == pytest.approx(one.norm().item(), rel=1e-5)
         assert abs(F.cosine_similarity(weight.flatten(), direction.flatten(), 0).item()) < 0.5
@@ -180,7 +180,7 @@ def test_the_slice_is_the_loss_along_two_directions() -> None:
     net.eval()
     names = ("0.weight", "3.weight")
     weights = [net.get_parameter(name).detach() for name in names]
-    first, second = (filter_direction(weights, numbered(3, number)) for number in (1, 2))
+    first, second = (filter_direction(weights, stream(3, number)) for number in (1, 2))
     for i, a in enumerate((-0.5, 0.0, 1.0)):
         for j, b in enumerate((-0.5, 0.0, 1.0)):
             moved = [w + a * d + b * e for w, d, e in zip(weights, first, second, strict=True)]
@@ -224,7 +224,7 @@ def test_a_quantised_model_is_a_copy_with_all_layers_quantised(model: ResNet) ->
 
 def test_gaussian_has_mean_zero_and_no_noise_at_scale_zero() -> None:
     weight = torch.randn(400, 400, generator=Generator().manual_seed(5)) * 3 + 1
-    [noise] = gaussian([weight], 0.1, numbered(0, 0))
+    [noise] = gaussian([weight], 0.1, stream(0, 0))
     assert noise.mean().item() == pytest.approx(0, abs=4 * 0.3 / 400)
     assert noise.std().item() == pytest.approx(0.3, rel=0.01)
-    assert gaussian([weight], 0.0, numbered(0, 0))[0].abs().max() == 0
+    assert gaussian([weight], 0.0, stream(0, 0))[0].abs().max() == 0

@@ -139,8 +139,8 @@ SEEN: dict[str, tuple[Callable[[Files], Files], set[str], set[str]]] = {
         lambda files: add("fit", HELPER)(
             replace(
                 "fit",
-                "            for callback in callbacks:\n                callback.on_step_end(training)\n",
-                "            _told(callbacks, training)\n",
+                "        for callback in callbacks:\n            callback.on_gradient(training)\n",
+                "        _told(callbacks, training)\n",
             )(files)
         ),
         ALL,

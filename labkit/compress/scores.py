@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.data.batches import Loader
+from labkit.models.parts import in_mode
 from labkit.training.fit import cross_entropy
 
 Scores = dict[str, Tensor]
@@ -53,14 +54,12 @@ def saliency(model: nn.Module, names: list[str], loader: Loader, batches: int = 
     2017). The model is used in train mode, its running statistics are put back.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    was_training = model.training
-    model.train()
     parameters = [model.get_parameter(name) for name in names]
     total = [torch.zeros_like(parameter) for parameter in parameters]
-    for step in range(batches):
-        gradients = torch.autograd.grad(cross_entropy(model, loader.batch(step)), parameters)
-        total = [t + g for t, g in zip(total, gradients, strict=True)]
-    model.train(was_training)
+    with in_mode(model, training=True):
+        for step in range(batches):
+            gradients = torch.autograd.grad(cross_entropy(model, loader.batch(step)), parameters)
+            total = [t + g for t, g in zip(total, gradients, strict=True)]
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])
     scores = [(g / batches * p.detach()).abs() for g, p in zip(total, parameters, strict=True)]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from labkit.data.augment import Transform, apply
 from labkit.data.images import Images
 from labkit.errors import LabkitError
+from labkit.randomness import stream
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,18 @@ class Batch:
     x: Tensor
     y: Tensor
     index: Tensor
+
+
+class Batches(Protocol):
+    """Batches by number, the same whenever they are asked for: what a training takes its data from."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        ...
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`, counted from 0 over all epochs."""
+        ...
 
 
 class Loader:
@@ -44,14 +58,9 @@ class Loader:
         """Return the batch of `step`, counted from 0 over all epochs."""
         epoch, position = divmod(step, len(self))
         index = self._order(epoch)[position * self.size : (position + 1) * self.size]
-        x = apply(self.transforms, self.images.x[index], self._generator(2 * step + 1))
+        x = apply(self.transforms, self.images.x[index], stream(self.seed, 2 * step + 1))
         return Batch(x, self.images.y[index], index)
 
     def _permutation(self, epoch: int) -> Tensor:
-        order = torch.randperm(len(self.images), generator=self._generator(2 * epoch))
+        order = torch.randperm(len(self.images), generator=stream(self.seed, 2 * epoch))
         return order.to(self.images.x.device)
-
-    def _generator(self, stream: int) -> Generator:
-        # An odd multiplier spreads (seed, stream) over 64 bits: neighbours get unrelated Mersenne states.
-        mixed = (self.seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) % 2**63
-        return Generator().manual_seed(mixed)

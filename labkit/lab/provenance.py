@@ -30,6 +30,8 @@ NOT_COMPUTING = (
     "labkit.batch",
     "labkit.site",
 )
+# What opening a lab does that changes results.
+ALWAYS = ("labkit.randomness.seeded",)
 # Modules whose version may change a result, and what we call the library.
 COMPUTING = {
     "torch": "torch",
@@ -65,7 +67,7 @@ def reach(chapter: Chapter, profile: Profile) -> Reach:
 
 @lru_cache(maxsize=64)  # many records and pages ask for the same
 def _reach(cells: tuple[Cell, ...], profile: Profile, files: tuple[tuple[str, str], ...]) -> Reach:
-    return Reach(cells, profile, dict(files).get, NOT_COMPUTING)
+    return Reach(cells, profile, dict(files).get, NOT_COMPUTING, ALWAYS)
 
 
 @lru_cache(maxsize=64)
@@ -74,7 +76,7 @@ def reach_at(chapter: Chapter, profile: Profile, sha: str) -> Reach:
 
     Raises LabkitError where the repository does not have the commit, or the commit not the chapter.
     """
-    return Reach(cells_at(chapter, sha), profile, commit_files(chapter.root, sha).get, NOT_COMPUTING)
+    return Reach(cells_at(chapter, sha), profile, commit_files(chapter.root, sha).get, NOT_COMPUTING, ALWAYS)
 
 
 def cells_at(chapter: Chapter, sha: str) -> list[Cell]:

@@ -30,6 +30,7 @@ from labkit.lab.report import Report
 from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
 from labkit.profile import checked_profile
+from labkit.randomness import seeded
 from labkit.source.modules import digest
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
@@ -197,7 +198,7 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
         hardware=provenance.hardware(device),
         precision=choose(device).name,
     )
-    torch.manual_seed(seed)
+    seeded(seed)
     lab = Lab(chapter, record, device)
     print(f"{chapter.slug} · profile {profile} · seed {seed} · {record.machine} · {record.precision}")
     for old in lab.recorded[:1]:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from labkit.models.parts import evaluating
+
 
 def multiply_adds(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
     """Return the multiply-adds of `model` for one image of `shape` (C, H, W), by name of module.
@@ -13,12 +15,9 @@ def multiply_adds(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, in
     The entry '' is the whole model. Counted are convolutions and matrix products, as they are run; additions,
     pooling, BatchNorm and activations are not. The model is used in eval mode and put back.
     """
-    was_training = model.training
-    model.eval()
     x = torch.zeros(1, *shape, device=next(model.parameters()).device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x)
-    model.train(was_training)
     counted = counter.get_flop_counts()
     root = type(model).__name__
     named = {name.removeprefix(root).removeprefix("."): sum(ops.values()) for name, ops in counted.items()}

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from labkit.measure.ascent import joint_norm
 from labkit.models.parts import layer_weights
-from labkit.randomness import numbered
+from labkit.randomness import stream
 
 
 def top_eigenvalue(model: nn.Module, x: Tensor, y: Tensor, *, iterations: int = 20, seed: int = 0) -> float:
@@ -23,7 +23,7 @@ def top_eigenvalue(model: nn.Module, x: Tensor, y: Tensor, *, iterations: int = 
     model = copy.deepcopy(model).eval()
     parameters = list(model.parameters())
     gradients = torch.autograd.grad(F.cross_entropy(model(x), y), parameters, create_graph=True)
-    generator = numbered(seed, 0)
+    generator = stream(seed, 0)
     product: Sequence[Tensor] = [
         torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device) for p in parameters
     ]
@@ -60,7 +60,7 @@ def landscape(model: nn.Module, x: Tensor, y: Tensor, at: Sequence[float], seed:
     model = copy.deepcopy(model).eval()
     weights = layer_weights(model)
     start = [weight.clone() for weight in weights]
-    first, second = (filter_direction(start, numbered(seed, number)) for number in (1, 2))
+    first, second = (filter_direction(start, stream(seed, number)) for number in (1, 2))
     losses = torch.empty(len(at), len(at), dtype=torch.float64)
     for i, a in enumerate(at):
         for j, b in enumerate(at):

@@ -15,8 +15,8 @@ from labkit.data.augment import Transform, apply
 from labkit.data.images import Images
 from labkit.measure.ascent import uphill
 from labkit.measure.predict import accuracy
-from labkit.models.parts import layer_weights
-from labkit.randomness import numbered
+from labkit.models.parts import layer_weights, put
+from labkit.randomness import stream
 
 
 def gaussian(weights: Sequence[Tensor], scale: float, generator: Generator) -> list[Tensor]:
@@ -35,7 +35,7 @@ def with_noise(model: nn.Module, scale: float, draw: int, seed: int = 0) -> nn.M
     noisy = copy.deepcopy(model)
     weights = layer_weights(noisy)
     with torch.no_grad():
-        for weight, noise in zip(weights, gaussian(weights, scale, numbered(seed, draw)), strict=True):
+        for weight, noise in zip(weights, gaussian(weights, scale, stream(seed, draw)), strict=True):
             weight.add_(noise)
     return noisy
 
@@ -86,12 +86,12 @@ def worst_nearby(
     offsets, highest, worst = [torch.zeros_like(weight) for weight in weights], -math.inf, weights
     for _ in range(steps + 1):
         moved = [weight + offset for weight, offset in zip(weights, offsets, strict=True)]
-        _put(parameters, moved)
+        put(parameters, moved)
         loss = F.cross_entropy(model(x), y)
         if loss.item() > highest:
             highest, worst = loss.item(), moved
         offsets = uphill(offsets, torch.autograd.grad(loss, parameters), rho, steps, norm)
-    _put(parameters, worst)
+    put(parameters, worst)
     return model
 
 
@@ -102,12 +102,6 @@ def loss_rise(
     worst, here = worst_nearby(model, x, y, rho, steps=steps, norm=norm), copy.deepcopy(model).eval()
     with torch.no_grad():
         return (F.cross_entropy(worst(x), y) - F.cross_entropy(here(x), y)).item()
-
-
-@torch.no_grad()
-def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
 
 
 def _normal(like: Tensor, generator: Generator) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from labkit.data.augment import Transform, apply
 from labkit.data.images import Images
+from labkit.models.parts import evaluating
 
 
 @torch.no_grad()
@@ -17,13 +18,11 @@ def logits(model: nn.Module, images: Images, transforms: Sequence[Transform], si
 
     The transforms are those of the test set: no random ones. The model's mode is put back.
     """
-    was_training = model.training
-    model.eval()
     parts = []
-    for start in range(0, len(images), size):
-        x = apply(transforms, images.x[start : start + size], Generator())
-        parts.append(model(x.contiguous(memory_format=torch.channels_last)))
-    model.train(was_training)
+    with evaluating(model):
+        for start in range(0, len(images), size):
+            x = apply(transforms, images.x[start : start + size], Generator())
+            parts.append(model(x.contiguous(memory_format=torch.channels_last)))
     return torch.cat(parts)
 
 

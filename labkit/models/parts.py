@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
 from torch import Tensor, nn
+
+
+@contextmanager
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Hold `model` in train or eval mode inside the context; its own mode is put back whatever happens."""
+    was_training = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def evaluating(model: nn.Module) -> AbstractContextManager[None]:
+    """Hold `model` in eval mode inside the context; its own mode is put back whatever happens."""
+    return in_mode(model, training=False)
 
 
 def layer_weights(model: nn.Module) -> list[Tensor]:
@@ -13,3 +33,10 @@ def layer_weights(model: nn.Module) -> list[Tensor]:
 def convolutions(model: nn.Module) -> list[nn.Conv2d]:
     """Return all convolutions of `model` in the order of its definition, which is that of the data here."""
     return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+
+@torch.no_grad()
+def put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy `values` into `parameters`, tensor by tensor, in place."""
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)

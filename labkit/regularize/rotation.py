@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from labkit.data.batches import Batch
 from labkit.data.images import Images
 from labkit.data.rotations import every_angle, one_angle
+from labkit.models.parts import evaluating
 from labkit.models.two_heads import TwoHeads
 from labkit.regularize.mixup import mix
 from labkit.training.fit import Loss
@@ -39,11 +40,9 @@ def rotation_accuracy(model: TwoHeads, images: Images, size: int = 500) -> float
 
     The model takes pixels 0..255; it is used in eval mode and put back.
     """
-    was_training = model.training
-    model.eval()
     right = 0
-    for start in range(0, len(images), size):
-        rotated, turns = every_angle(images.x[start : start + size].float())
-        right += int((model.auxiliary(model.body(rotated)).argmax(1) == turns).sum())
-    model.train(was_training)
+    with evaluating(model):
+        for start in range(0, len(images), size):
+            rotated, turns = every_angle(images.x[start : start + size].float())
+            right += int((model.auxiliary(model.body(rotated)).argmax(1) == turns).sum())
     return right / (4 * len(images))

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from labkit.errors import LabkitError
 from labkit.measure.ascent import uphill
+from labkit.models.parts import put
 from labkit.randomness import random_states, restore_random_states
 from labkit.training.callbacks import Callback, Training
 
@@ -49,11 +50,11 @@ class SAM(Optimizer):
             for _ in range(self.ascents):
                 gradients = [parameter.grad for parameter in parameters]
                 offsets = uphill(offsets, gradients, self.rho, self.ascents, self.norm)
-                _set(parameters, [w + e for w, e in zip(weights, offsets, strict=True)])
+                put(parameters, [w + e for w, e in zip(weights, offsets, strict=True)])
                 restore_random_states(drawn)
                 loss = closure()
         finally:
-            _set(parameters, weights)  # not w + e - e, which rounding would let drift
+            put(parameters, weights)  # not w + e - e, which rounding would let drift
         for buffer, kept in statistics:
             buffer.copy_(kept)
         self.base.step()
@@ -80,9 +81,3 @@ class InnerRise(Callback):
         """Log what the optimizer found."""
         assert isinstance(training.optimizer, SAM)
         training.history.log("rise", training.step, training.optimizer.rise)
-
-
-@torch.no_grad()
-def _set(parameters: list[Tensor], values: list[Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)

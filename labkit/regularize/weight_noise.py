@@ -7,7 +7,7 @@ from torch import Tensor
 
 from labkit.measure.perturbation import gaussian
 from labkit.models.parts import layer_weights
-from labkit.randomness import numbered
+from labkit.randomness import stream
 from labkit.training.callbacks import Callback, Training
 
 
@@ -27,7 +27,7 @@ class WeightNoise(Callback):
         """Add the noise."""
         weights = layer_weights(training.model)
         self._clean = [(weight, weight.detach().clone()) for weight in weights]
-        noise = gaussian(weights, self.scale, numbered(self.seed, training.step))
+        noise = gaussian(weights, self.scale, stream(self.seed, training.step))
         with torch.no_grad():
             for weight, part in zip(weights, noise, strict=True):
                 weight.add_(part)

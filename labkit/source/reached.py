@@ -83,11 +83,17 @@ def _for_types_only(statement: ast.stmt) -> TypeGuard[ast.If]:
 class Reach:
     """The definitions that an experiment reaches in `sources`, in the rooms of labkit that are not `closed`.
 
-    The names of closed rooms count by themselves, what they stand for does not.
+    The names of closed rooms count by themselves, what they stand for does not. What the paths in `always`
+    stand for, where there is such a thing, is reached by whatever runs an experiment.
     """
 
     def __init__(
-        self, cells: Sequence[Cell], profile: Profile, sources: Sources, closed: Collection[str]
+        self,
+        cells: Sequence[Cell],
+        profile: Profile,
+        sources: Sources,
+        closed: Collection[str],
+        always: Sequence[str] = (),
     ) -> None:
         self._sources, self._closed = sources, closed
         self._read: dict[Place, Definition] = {}
@@ -95,6 +101,10 @@ class Reach:
         self._open: list[Place] = []
         self._read["", EXPERIMENT] = self._experiment(cells, profile)
         self._hash(("", EXPERIMENT))
+        for path in always:
+            place, _ = self._resolved(path)
+            if not isinstance(place, str):
+                self._hash(place)
         mentions = [place for read in self._read.values() for place in read.mentions]
         while mentions:
             before = len(self._read)

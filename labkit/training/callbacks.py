@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,15 +13,28 @@ from labkit.data.batches import Batch
 from labkit.training.history import History
 
 
+class Part(Protocol):
+    """Something that a training changes, with a state of tensors, numbers and texts."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the state."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take a state back."""
+        ...
+
+
 @dataclass
 class Training:
     """What callbacks see of a training: `step` counts from 0, `loss` is that of the last gradient.
 
-    A callback that restores an earlier state sets `done`, in `on_start`, to the number of steps behind it.
+    `parts` is all that changes from step to step: networks, optimizers and the like, by name. The usual
+    training has a `model` and an `optimizer`. A callback that restores an earlier state sets `done`, in
+    `on_start`, to the number of steps behind it.
     """
 
-    model: nn.Module
-    optimizer: Optimizer
+    parts: Mapping[str, Part]
     steps: int
     callbacks: Sequence[Callback] = ()
     history: History = field(default_factory=History)
@@ -29,6 +42,20 @@ class Training:
     step: int = 0
     batch: Batch = None  # type: ignore[assignment]  # there from the first step on
     loss: Tensor = None  # type: ignore[assignment]  # there from the first gradient on
+
+    @property
+    def model(self) -> nn.Module:
+        """The part called `model`; KeyError where there is none."""
+        model = self.parts["model"]
+        assert isinstance(model, nn.Module)
+        return model
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The part called `optimizer`; KeyError where there is none."""
+        optimizer = self.parts["optimizer"]
+        assert isinstance(optimizer, Optimizer)
+        return optimizer
 
 
 class Callback:

@@ -13,9 +13,9 @@ from labkit.trees import load_tree, save_tree
 class Checkpoint(Callback):
     """Saves the whole state of a training every `every` steps and at its end, and starts from what it finds.
 
-    Give it as the last callback, so that it sees what the others did in a step. The state is that of model,
-    optimizer, history, other callbacks and all random generators; batches need none, being a function of the
-    step (`Loader`). `key` names what is trained (code, data, parameters): a file with another key, or for
+    Give it as the last callback, so that it sees what the others did in a step. The state is that of all
+    parts, history, other callbacks and all random generators; batches need none, being a function of the
+    step (`Batches`). `key` names what is trained (code, data, parameters): a file with another key, or for
     another number of steps, or damaged, is ignored and overwritten.
     """
 
@@ -31,8 +31,8 @@ class Checkpoint(Callback):
             return
         if (saved["key"], saved["steps"]) != (self.key, training.steps):
             return
-        training.model.load_state_dict(saved["model"])
-        training.optimizer.load_state_dict(saved["optimizer"])
+        for name, part in training.parts.items():
+            part.load_state_dict(saved["parts"][name])
         training.history.restore(saved["history"])
         for callback, state in zip(training.callbacks[:-1], saved["callbacks"], strict=True):
             callback.restore(state)
@@ -48,8 +48,7 @@ class Checkpoint(Callback):
             "key": self.key,
             "steps": training.steps,
             "done": done,
-            "model": dict(training.model.state_dict()),
-            "optimizer": training.optimizer.state_dict(),
+            "parts": {name: dict(part.state_dict()) for name, part in training.parts.items()},
             "history": training.history.state(),
             "callbacks": [callback.state() for callback in training.callbacks[:-1]],
             "random": random_states(),

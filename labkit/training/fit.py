@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Training one network with one optimizer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from tqdm import tqdm
 
-from labkit.data.batches import Batch, Loader
+from labkit.data.batches import Batch, Batches
 from labkit.training.callbacks import Callback, Training
 from labkit.training.history import History
 from labkit.training.precision import Switch, choose
+from labkit.training.steps import repeat
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 
@@ -25,7 +25,7 @@ def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
 
 def fit(
     model: nn.Module,
-    loader: Loader,
+    batches: Batches,
     steps: int,
     optimizer: Optimizer,
     *,
@@ -34,17 +34,17 @@ def fit(
     precision: Switch = "auto",
     title: str = "fit",
 ) -> History:
-    """Train `model` in place for `steps` batches of `loader` and return what was logged (`loss` at least).
+    """Train `model` in place for `steps` of `batches` and return what was logged (`loss` at least).
 
     What differs between projects goes in through three doors: `loss(model, batch)` returns a scalar;
     `optimizer` is handed a closure that computes loss and gradients, and may call it more than once;
-    `callbacks` act at the moments named in `Callback`. The model and the loader's images are on one device.
+    `callbacks` act at the moments named in `Callback`. The model and the batches are on one device. What
+    alternates, or has more than one network, is built on `repeat` instead.
     """
     model.train()
-    device = next(model.parameters()).device
-    number_format = choose(device, precision)
+    number_format = choose(next(model.parameters()).device, precision)
     number_format.place(model)
-    training = Training(model, optimizer, steps, callbacks)
+    training = Training({"model": model, "optimizer": optimizer}, steps, callbacks)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -56,20 +56,11 @@ def fit(
             callback.on_gradient(training)
         return training.loss
 
-    for callback in callbacks:
-        callback.on_start(training)
-    try:
-        for step in tqdm(range(training.done, steps), title, unit="batch", leave=False):
-            batch, training.step = loader.batch(step), step
-            training.batch = Batch(number_format.layout(batch.x), batch.y, batch.index)
-            for callback in callbacks:
-                callback.on_step_start(training)
-            with torch.enable_grad():
-                optimizer.step(closure)  # type: ignore[arg-type]
-            training.history.log("loss", training.step, training.loss)
-            for callback in callbacks:
-                callback.on_step_end(training)
-    finally:
-        for callback in callbacks:
-            callback.on_end(training)
-    return training.history
+    def step(number: int) -> Tensor:
+        batch = batches.batch(number)
+        training.batch = Batch(number_format.layout(batch.x), batch.y, batch.index)
+        with torch.enable_grad():
+            optimizer.step(closure)  # type: ignore[arg-type]
+        return training.loss
+
+    return repeat(step, training, title=title, unit="batch")

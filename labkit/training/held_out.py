@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from labkit.data.augment import Transform
@@ -13,28 +13,34 @@ from labkit.measure.predict import logits
 from labkit.training.callbacks import Callback, Training
 
 
-class ValidationAccuracy(Callback):
+class _HeldOut(Callback):
+    """Measures the model on held-out `images` every `every` steps."""
+
+    def __init__(self, images: Images, transforms: Sequence[Transform], every: int) -> None:
+        self.images, self.transforms, self.every = images, transforms, every
+
+    def on_step_end(self, training: Training) -> None:
+        """Measure and log when it is time."""
+        if (training.step + 1) % self.every == 0:
+            self.measure(training, logits(training.model, self.images, self.transforms))
+
+    def measure(self, training: Training, logits: Tensor) -> None:
+        """Log what the `logits` of all images, (N, classes), say."""
+        raise NotImplementedError
+
+
+class ValidationAccuracy(_HeldOut):
     """Logs `validation_accuracy`, the share of held-out `images` seen correctly, every `every` steps."""
 
-    def __init__(self, images: Images, transforms: Sequence[Transform], every: int) -> None:
-        self.images, self.transforms, self.every = images, transforms, every
-
-    def on_step_end(self, training: Training) -> None:
-        """Compute and log the accuracy when it is time."""
-        if (training.step + 1) % self.every == 0:
-            right = logits(training.model, self.images, self.transforms).argmax(1) == self.images.y
-            training.history.log("validation_accuracy", training.step, right.double().mean())
+    def measure(self, training: Training, logits: Tensor) -> None:
+        """Log the accuracy, 0..1."""
+        right = logits.argmax(1) == self.images.y
+        training.history.log("validation_accuracy", training.step, right.double().mean())
 
 
-class ValidationLoss(Callback):
+class ValidationLoss(_HeldOut):
     """Logs `validation_loss`, the mean cross-entropy on held-out `images`, every `every` steps."""
 
-    def __init__(self, images: Images, transforms: Sequence[Transform], every: int) -> None:
-        self.images, self.transforms, self.every = images, transforms, every
-
-    def on_step_end(self, training: Training) -> None:
-        """Compute and log the loss when it is time."""
-        if (training.step + 1) % self.every == 0:
-            with torch.no_grad():
-                loss = F.cross_entropy(logits(training.model, self.images, self.transforms), self.images.y)
-            training.history.log("validation_loss", training.step, loss)
+    def measure(self, training: Training, logits: Tensor) -> None:
+        """Log the loss, in nats."""
+        training.history.log("validation_loss", training.step, F.cross_entropy(logits, self.images.y))

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labkit.models.parts import evaluating
+
 
 @dataclass(frozen=True)
 class Attacked:
@@ -45,19 +47,17 @@ def confident_mistakes(
     once its probability is near zero. `x` is (B, C, H, W) with values 0..`high`. Each image stops by
     itself, at the latest after `max_steps`. The model is used in eval mode and left as it was.
     """
-    was_training = model.training
-    model.eval()
     x = x.detach().clone()
     steps = torch.zeros_like(y)
-    for _ in range(max_steps + 1):
-        seen, probability = _prediction(model, x)
-        success = (seen != y) & (probability >= confidence)
-        active = ~success & (steps < max_steps)
-        if not active.any():
-            break
-        x[active] = (x[active] + step * _direction(model, x[active], y[active])).clamp(0, high)
-        steps += active
-    model.train(was_training)
+    with evaluating(model):
+        for _ in range(max_steps + 1):
+            seen, probability = _prediction(model, x)
+            success = (seen != y) & (probability >= confidence)
+            active = ~success & (steps < max_steps)
+            if not active.any():
+                break
+            x[active] = (x[active] + step * _direction(model, x[active], y[active])).clamp(0, high)
+            steps += active
     return Attacked(x, steps, seen, probability, success)
 
 
