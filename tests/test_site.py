@@ -270,6 +270,7 @@ FAULTS = {
     ),
     "network": ("</article>", '<img src="https://a.org/b.png" alt="B"></article>', "which needs a network"),
     "not tracked": (r"/edit/main/book/c1-red.md", "/edit/main/book/c9.md", "opens no file that git tracks"),
+    "no icon": (r'<link rel="icon"[^>]*>', "", "names no icon"),
     "no button": (r"https://mybinder.org", "https://example.org", "c1-red: no button for Binder"),
 }
 

@@ -28,9 +28,9 @@ def check(root: Path) -> None:
     """Raise LabkitError unless the website in `_build/html` is whole; its message lists what is wrong.
 
     Every page of the table of contents is there and says something. Every code cell of every chapter was
-    executed. Every link, picture and script within the site exists, down to the anchor; those to our
-    repository open a file that git tracks, launch buttons a notebook; all others are https, and no page needs
-    them to be shown. Every picture in a text is described.
+    executed. Every page names its icon. Every link, picture and script within the site exists, down to the
+    anchor; those to our repository open a file that git tracks, launch buttons a notebook; all others are
+    https, and no page needs them to be shown. Every picture in a text is described.
     """
     site = root / "_build" / "html"
     paths = [path for path in site.rglob("*.html") if path.relative_to(site).parts[0] != "_static"]
@@ -57,6 +57,9 @@ def _pages(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
             yield f"{name}: in _toc.yml, but was not built"
         elif not page.text:
             yield f"{name}: the page is empty"
+    for path, page in pages.items():
+        if not page.icon:
+            yield f"{_name(site, path)}: names no icon, so that a browser asks the server for /favicon.ico"
 
 
 def _cells(root: Path) -> Iterator[str]:
