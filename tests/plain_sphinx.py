@@ -17,6 +17,7 @@ root_doc = "book/intro"
 exclude_patterns = ["results", "_build"]
 nb_execution_mode = "off"
 html_theme = "basic"
+html_favicon = "mark.svg"
 """
 
 
@@ -24,6 +25,7 @@ def write_pages(root: Path, pages: Mapping[str, str]) -> None:
     """Write a book whose pages, by name, are all named in the first, `intro`."""
     (root / "conf.py").write_text(CONFIG)
     (root / "requirements.txt").write_text("")
+    (root / "mark.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     names = [name for name in pages if name != "intro"]
     toc = "".join(f"- file: book/{name}\n" for name in names)
     (root / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{toc}")

@@ -10,7 +10,7 @@ import pytest
 from pybtex.database import BibliographyDataError, parse_string
 
 from labkit.chapters.chapter import toc_pages
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 PAGES = {page: (BOOK / f"{page}.md").read_text(encoding="utf-8") for page in toc_pages(BOOK)}

@@ -12,7 +12,7 @@ from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.data.sources import SOURCES
 from labkit.lab.record import Record, records
 from labkit.site.directives.datasets import all_sets, embedded_sets, sets_used
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 FRONT = HEADER.replace(

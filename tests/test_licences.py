@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pybtex.database import parse_string
 
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 CODE, TEXT = "MIT", "CC BY 4.0"

@@ -12,7 +12,7 @@ import yaml
 from labkit.errors import LabkitError
 from labkit.site.checks.html import read_page
 from labkit.site.checks.links import link_faults, tracked
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 CONFIG = yaml.safe_load((PACKAGE.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
 HUB, BRANCH = CONFIG["url"], CONFIG["branch"]

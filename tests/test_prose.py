@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from labkit.chapters.chapter import chapters
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 

@@ -13,7 +13,7 @@ import yaml
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.parameters import parameters_of
 from labkit.lab.verify import verify
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 ORDER = (

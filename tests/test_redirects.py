@@ -12,7 +12,7 @@ from labkit.chapters.chapter import toc_pages
 from labkit.errors import LabkitError
 from labkit.site.checks.html import read_page
 from labkit.site.redirects import FILE, read_redirects, wrong_redirects
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 
@@ -37,8 +37,15 @@ def test_an_old_address_leads_on(book: Path) -> None:
         assert f'<meta http-equiv="refresh" content="0; url={link}">' in text
         assert f'<link rel="canonical" href="{link}">' in text
         assert f'<a href="{link}">Fish &amp; &lt;chips&gt;</a>' in text
-        assert read_page(path).links == [link] * 3
         assert (path.parent / link).is_file()
+        page = read_page(path)
+        assert [where for where in page.links if where != page.icon] == [link] * 3
+        assert (path.parent / page.icon).resolve(strict=True) == book / "_build/html/_static/mark.svg"
+    # The start page leads on as well: to the first of the book.
+    start = book / "_build/html/index.html"
+    assert read_page(start).icon == "_static/mark.svg"
+    assert read_page(start).links.count("book/intro.html") == 3
+    assert "A book</a>" in start.read_text()
     # A new line is seen although no page has changed.
     (book / FILE).write_text("book/older: book/other\n")
     assert build(book)[0] == 0

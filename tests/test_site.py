@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import os
 import re
 import shutil
@@ -10,99 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from tiny_book import TOC, build, executed, write_book
+from tqdm import tqdm
 
 from labkit.errors import LabkitError
-from labkit.site.build import build
+from labkit.site import build as here
 from labkit.site.checks.whole import check
-from labkit.source.modules import PACKAGE
-
-CONFIG = PACKAGE.parent / "_config.yml"
-TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
-FRONT = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  name: python3
----
-"""
-CHAPTER = """
-# A chapter on {name}
-
-It prints what the module says, and draws a small picture of it.
-
-```{{code-cell}} ipython3
-from labkit.{module} import word
-
-print("the word is", word())
-```
-
-```{{code-cell}} ipython3
----
-mystnb:
-  image:
-    alt: A square of one colour.
----
-from IPython.display import Image, display
-import base64
-
-display(Image(base64.b64decode("{png}")))
-```
-"""
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-
-
-def _write_book(root: Path) -> None:
-    for path in PACKAGE.rglob("*.py"):
-        copy = root / "labkit" / path.relative_to(PACKAGE)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-    # red imports paint, blue stands alone.
-    (root / "labkit/paint.py").write_text('COLOUR = "crimson"\n')
-    (root / "labkit/red.py").write_text(
-        "def word():\n    from labkit.paint import COLOUR\n    return COLOUR\n"
-    )
-    (root / "labkit/blue.py").write_text('def word():\n    return "azure"\n')
-    for folder in ("_static", "_templates"):
-        shutil.copytree(CONFIG.parent / "book" / folder, root / "book" / folder)
-    shutil.copy(CONFIG, root)
-    (root / "_toc.yml").write_text(TOC)
-    (root / "requirements.txt").write_text("numpy==2\n")
-    (root / "book/references.bib").write_text("")
-    (root / "book/intro.md").write_text(
-        "# A book\n\nIt has [red](c1-red.md), [blue](c2-blue.md) and $a^2$.\n"
-    )
-    (root / "notebooks").mkdir()
-    for slug, module in (("c1-red", "red"), ("c2-blue", "blue")):
-        text = CHAPTER.format(name=module, module=module, png=PNG)
-        (root / f"book/{slug}.md").write_text(FRONT + text)
-        (root / f"notebooks/{slug}.ipynb").write_text("{}")
-
-
-def _build(root: Path) -> tuple[int, str]:
-    """Run `labkit book` on the book's own copy of labkit."""
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "labkit", "book"]
-    done = subprocess.run(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return done.returncode, done.stdout
-
-
-def _executed(output: str) -> list[str]:
-    return re.findall(r"^(\S+): executed in", output, re.MULTILINE)
+from labkit.site.sources import check_sources
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("book")
-    _write_book(root)
-    code, output = _build(root)
+    write_book(root)
+    code, output = build(root)
     assert code == 0, output
-    assert _executed(output) == ["c1-red", "c2-blue"]
+    assert executed(output) == ["c1-red", "c2-blue"]
     assert "3 pages, 2 chapters, 4 code cells, 2 chapters executed" in output
     return root
 
@@ -119,17 +45,17 @@ def _page(root: Path, slug: str) -> str:
 
 
 def test_a_second_build_executes_nothing(book: Path) -> None:
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
-    assert _executed(output) == []
+    assert executed(output) == []
     assert "c1-red: 2 code cells, from the cache" in output
 
 
 def test_an_edited_module_is_seen_through_the_module_that_imports_it(book: Path) -> None:
     (book / "labkit/paint.py").write_text('COLOUR = "vermilion"\n')
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
-    assert _executed(output) == ["c1-red"]
+    assert executed(output) == ["c1-red"]
     assert "the word is vermilion" in _page(book, "c1-red")
 
 
@@ -137,23 +63,23 @@ def test_a_new_record_is_seen_by_its_chapter_alone(book: Path) -> None:
     record = book / "results/c2-blue/laptop/seed-0.json"
     record.parent.mkdir(parents=True)
     record.write_text("{}")
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
-    assert _executed(output) == ["c2-blue"]
+    assert executed(output) == ["c2-blue"]
 
 
 def test_a_failing_cell_stops_the_build_also_after_a_good_one(book: Path) -> None:
     good = (book / "labkit/blue.py").read_text()
     (book / "labkit/blue.py").write_text('def word():\n    raise ValueError("no such colour")\n')
     for _ in range(2):
-        code, output = _build(book)
+        code, output = build(book)
         assert code == 1
         assert "Error: Failing cell: c2-blue, code cell 1 of 2: ValueError: no such colour" in output
         assert not (book / "_build/html").exists()
     (book / "labkit/blue.py").write_text(good)
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
-    assert _executed(output) == []
+    assert executed(output) == []
 
 
 def test_plain_jupyter_book_stops_at_a_failing_cell_too(site: Path) -> None:
@@ -168,17 +94,17 @@ def test_plain_jupyter_book_stops_at_a_failing_cell_too(site: Path) -> None:
 def test_a_moved_page_leads_on_and_a_wrong_redirect_stops_the_build(book: Path) -> None:
     redirects = book / "book/redirects.yml"
     redirects.write_text("book/c3-green: book/c2-blue\n")
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
     assert '<a href="c2-blue.html">A chapter on blue</a>' in _page(book, "c3-green")
     redirects.write_text("book/c3-green: book/c4-gone\n")
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 1
     assert "Error: Wrong redirect: book/redirects.yml: book/c3-green leads to book/c4-gone" in output
     redirects.unlink()
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
-    assert _executed(output) == []
+    assert executed(output) == []
     assert not (book / "_build/html/book/c3-green.html").exists()
 
 
@@ -188,11 +114,11 @@ def test_a_warning_stops_every_build_until_it_is_gone(book: Path) -> None:
     # Sphinx tells of this one when it reads the page, and not when it takes the page from its store.
     intro.write_text(good + "\n:::{nonsense}\n:::\n")
     for _ in range(2):
-        code, output = _build(book)
+        code, output = build(book)
         assert code == 1
         assert re.search(r"^Error: \S*intro.md:5: .*'nonsense'", output, re.MULTILINE), output
     intro.write_text(good)
-    code, output = _build(book)
+    code, output = build(book)
     assert code == 0, output
 
 
@@ -209,51 +135,177 @@ def test_edit_links_stay_on_the_source(book: Path) -> None:
     assert "?urlpath=lab/tree/notebooks/c1-red.ipynb" in page
 
 
-def test_a_page_missing_from_the_sources_is_named(site: Path) -> None:
-    (site / "book/c1-red.md").unlink()
-    with pytest.raises(LabkitError, match=r"^_toc.yml names book/c1-red, but there is no book/c1-red.md$"):
-        build(site)
+SOURCES = {
+    "page gone": ("book/c1-red.md", None, "_toc.yml names book/c1-red, but there is no book/c1-red.md"),
+    "page forgotten": (
+        "book/data/new.md",
+        "# New\n",
+        "_toc.yml forgets book/data/new.md: every page of book/ belongs to the book",
+    ),
+    "page twice": ("_toc.yml", f"{TOC}  - file: book/c1-red\n", "_toc.yml: .*'book/c1-red'"),
+    "contents, no YAML": ("_toc.yml", "root: [", "_toc.yml is not YAML: .* line 1, column 8.*"),
+    "contents, empty": ("_toc.yml", "", "_toc.yml: toc is not a mapping: .*"),
+    "contents, no text": (
+        "_toc.yml",
+        b"\xff",
+        "_toc.yml is not YAML: 'utf-8' codec can't decode byte 0xff.*",
+    ),
+    "config, no YAML": ("_config.yml", "title: 'x", "_config.yml is not YAML: .* line 1, column 10.*"),
+    "config, a list": (
+        "_config.yml",
+        "- x",
+        "_config.yml needs lines `name: value`, as jupyter-book 1 reads them",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SOURCES)
+def test_a_fault_of_the_sources_is_named_in_one_line(site: Path, fault: str) -> None:
+    name, content, finding = SOURCES[fault]
+    path = site / name
+    path.parent.mkdir(exist_ok=True)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(LabkitError) as caught:
+        here.build(site)
+    assert re.fullmatch(finding, str(caught.value)), caught.value
     assert not (site / "_build/html").exists()
 
 
-def test_another_engine_is_refused(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_page_may_lie_about(site: Path) -> None:
+    for name in ("_static/README.md", ".ipynb_checkpoints/c1-red-checkpoint.md", "draft.txt"):
+        (site / "book" / name).parent.mkdir(exist_ok=True)
+        (site / "book" / name).write_text("x")
+    check_sources(site)
+
+
+def test_another_engine_is_refused(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.1.7")
     with pytest.raises(LabkitError, match=r"^the book needs jupyter-book>=1.0.4,<2, here is 2.1.7"):
-        build(book)
+        here.build(site)
 
 
 def test_a_whole_site_passes(site: Path) -> None:
-    check(site)
+    check(site, site / "_build/html")
 
 
 def test_an_empty_site_is_refused(site: Path) -> None:
     shutil.rmtree(site / "_build/html")
     with pytest.raises(LabkitError, match=r"^the site is empty"):
-        check(site)
+        check(site, site / "_build/html")
 
 
 def test_a_page_that_was_not_built_is_found(site: Path) -> None:
     (site / "_build/html/book/c2-blue.html").unlink()
     with pytest.raises(LabkitError, match=r"book/c2-blue: in _toc.yml, but was not built"):
-        check(site)
+        check(site, site / "_build/html")
 
 
 def test_a_cell_that_was_not_executed_is_found(site: Path) -> None:
     path = site / "_build/jupyter_execute/book/c2-blue.ipynb"
     path.write_text(path.read_text().replace('"execution_count": 2', '"execution_count": null'))
     with pytest.raises(LabkitError, match="c2-blue: code cell 2 of 2 was not executed"):
-        check(site)
+        check(site, site / "_build/html")
 
 
-def test_a_warning_that_the_page_does_not_show_is_found(site: Path) -> None:
-    path = site / "_build/jupyter_execute/book/c2-blue.ipynb"
-    path.write_text(path.read_text().replace('"name": "stdout"', '"name": "stderr"'))
-    check(site)
-    path.write_text(path.read_text().replace("the word is", "x.py:1: UserWarning: the word is"))
-    with pytest.raises(
-        LabkitError, match=r"c2-blue: code cell 1 of 2 warns: x.py:1: UserWarning: the word is azure"
-    ):
-        check(site)
+def _bars() -> str:
+    """Return what progress bars write, of known and unknown length, left there and cleared."""
+    told = io.StringIO()
+    options = {"file": told, "mininterval": 0}
+    for _ in tqdm(range(3), "ResNet-20, [a]", unit="batch", leave=False, **options):
+        for _ in tqdm(iter("ab"), unit_scale=True, postfix={"loss": 0.5}, **options):
+            pass
+    return told.getvalue()
+
+
+def _say(root: Path, text: str) -> None:
+    """Have the first cell of c2-blue say `text` on stderr."""
+    path = root / "_build/jupyter_execute/book/c2-blue.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text=text)]
+    nbformat.write(notebook, path)
+
+
+def test_progress_bars_may_go_to_stderr(site: Path) -> None:
+    bars = _bars()
+    assert all(part in bars for part in ("\r", "\n", "\x1b[A", "100%", "loss=0.5", "[a]"))
+    _say(site, bars)
+    check(site, site / "_build/html")
+
+
+STDERR = {
+    "warning": ("x.py:1: UserWarning: a\n  warn()\n", "x.py:1: UserWarning: a"),
+    "log": ("WARNING:root:the loss is nan\n", "WARNING:root:the loss is nan"),
+    "after a bar": ("{bars}done\n", "done"),
+    "in a bar": ("\r 10%|#  | 1/10 [00:00<00:01, 9.0it/s]ERROR:a:b\n\r100%|#", "ERROR:a:b"),
+    "like a bar": ("\rloss nan [3, 4]", "loss nan [3, 4]"),
+}
+
+
+@pytest.mark.parametrize("kind", STDERR)
+def test_what_the_page_would_not_show_is_found(site: Path, kind: str) -> None:
+    text, finding = STDERR[kind]
+    _say(site, text.format(bars=_bars()))
+    with pytest.raises(LabkitError) as caught:
+        check(site, site / "_build/html")
+    assert str(caught.value).endswith(f"c2-blue: code cell 1 of 2 says to nobody, on stderr: {finding}")
+
+
+HIDDEN = """
+```{code-cell} ipython3
+:tags: [raises-exception]
+
+from tqdm import tqdm
+
+for _ in tqdm(range(2)):
+    raise ValueError("two is\\nenough")
+```
+
+```{code-cell} ipython3
+import logging
+
+logging.warning("diverged")
+```
+"""
+
+
+def test_what_a_cell_hides_stops_the_build(site: Path) -> None:
+    with (site / "book/c1-red.md").open("a") as source:
+        source.write(HIDDEN)
+    for _ in range(2):
+        code, output = build(site)
+        assert code == 1
+        assert re.search(r"^Error: 2 faults in \S+/_build/unchecked-html:$", output, re.MULTILINE), output
+        assert "c1-red: code cell 3 of 4 raises ValueError: two is enough" in output
+        assert "c1-red: code cell 4 of 4 says to nobody, on stderr: WARNING:root:diverged" in output
+        assert not (site / "_build/html").exists()
+
+
+LABS = {
+    "no close": ("lab = labkit.open_lab(slug)\nlab.number('R1', 'x', nan)", True),
+    "close too early": ("lab = open_lab(slug)\nlab.close()\nlab.claim('R1', 'x', nan)", True),
+    "close that may not come": ("lab = open_lab(slug)\nif good:\n    lab.close()", True),
+    "another name": ("other = open_lab(slug)\nother.close()", True),
+    "closed": ("lab = open_lab(slug)\nlab.number('R1', 'x', 1)\nlab.close()\nlab.views()", False),
+    "none": ("print('lab.claim')", False),
+}
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_a_lab_must_write_its_record(site: Path, lab: str) -> None:
+    code, left_open = LABS[lab]
+    source = site / "book/c1-red.md"
+    source.write_text(source.read_text().replace('print("the word is", word())', code))
+    if left_open:
+        with pytest.raises(
+            LabkitError, match=r"c1-red: opens a lab, and its last word to it is not lab\.close"
+        ):
+            check(site, site / "_build/html")
+    else:
+        check(site, site / "_build/html")
 
 
 FAULTS = {
@@ -270,6 +322,7 @@ FAULTS = {
     ),
     "network": ("</article>", '<img src="https://a.org/b.png" alt="B"></article>', "which needs a network"),
     "not tracked": (r"/edit/main/book/c1-red.md", "/edit/main/book/c9.md", "opens no file that git tracks"),
+    "no icon": (r'<link rel="icon"[^>]*>', "", "names no icon"),
     "no button": (r"https://mybinder.org", "https://example.org", "c1-red: no button for Binder"),
 }
 
@@ -282,13 +335,13 @@ def test_a_fault_of_a_page_is_found(site: Path, fault: str) -> None:
     assert count
     page.write_text(text)
     with pytest.raises(LabkitError, match=f"^[1-9] faults? in .*(?s:.)*{finding}"):
-        check(site)
+        check(site, site / "_build/html")
 
 
 def test_a_button_must_open_a_notebook_that_git_tracks(site: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=site, check=True)
     subprocess.run(["git", "add", "book", "notebooks/c1-red.ipynb"], cwd=site, check=True)
     with pytest.raises(LabkitError) as caught:
-        check(site)
+        check(site, site / "_build/html")
     assert "c2-blue: the button for Colab" in str(caught.value)
     assert "c1-red" not in str(caught.value)

@@ -18,7 +18,7 @@ from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.kernel import ThisPython, records_go_to
 from labkit.errors import LabkitError, one_line
 from labkit.paths import write_atomically
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 
 # nbval compares the outputs of cells with this tag, and no others; so only these are stored.
 COMPARED = "nbval-check-output"

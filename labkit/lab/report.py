@@ -10,7 +10,7 @@ from labkit.lab.claims import Claim, Judgement, judge
 from labkit.lab.record import Number, Record, with_interval
 from labkit.lab.standing import CodeState
 from labkit.measure.intervals import Interval, mean_interval
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 
 
 @dataclass(frozen=True)

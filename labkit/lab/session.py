@@ -31,7 +31,7 @@ from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
 from labkit.profile import checked_profile
 from labkit.randomness import seeded
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.precision import choose

@@ -18,7 +18,7 @@ from labkit.errors import LabkitError
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
 from labkit.show.tabs import Panels
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 
 Draw = Callable[[Figure, list[Row]], None]
 DrawAt = Callable[[Figure, list[Row], Any], None]

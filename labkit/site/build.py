@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import re
 import shutil
-import subprocess
-import sys
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
+import nbformat
 from jupyter_cache import get_cache
 
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.errors import LabkitError
 from labkit.site.checks.whole import check, executed_cells
+from labkit.site.engine import alone, run_jupyter_book
 from labkit.site.redirects import read_redirects
+from labkit.site.sources import check_sources
 
 ENGINE = "jupyter-book>=1.0.4,<2"
-EXECUTING = re.compile(r"/([^/]+)\.md: Executing notebook")
-EXECUTED = re.compile(r"/([^/]+)\.md: Executed notebook in ([\d.]+) seconds")
-ANSI = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+# What Sphinx keeps in `_build` beside the pages: what it has read, and the chapters as they were executed.
+READ, EXECUTED = (".doctrees", "jupyter_execute"), ".jupyter_cache"
 
 
 def build(root: Path) -> None:
@@ -31,26 +31,45 @@ def build(root: Path) -> None:
     Chapters whose code, records and pinned packages are as before come from the cache. Warnings count as
     errors. The full log is `_build/book.log`.
 
+    The site becomes `_build/html` when all is made and checked. Until then, and where the build fails or is
+    killed, there is no `_build/html`, so that nothing old or half done is taken for the book; what was made
+    is in `_build/unchecked-html`. A second build waits for the first.
+
     Raises LabkitError with the cause: a cell that failed, a page that is missing, the wrong engine, a
-    warning, a fault in the built site. Then there is no `_build/html` (what was made is in
-    `_build/failed-html`), so that nothing old or half done is taken for the book.
+    warning, a fault in the built site, a disk that is full.
     """
-    started = time.monotonic()
-    _check_engine()
     folder = root / "_build"
-    folder.mkdir(exist_ok=True)
-    _forget_unless_good(root, folder)
-    click.echo(f"building {len(toc_pages(root))} pages, log in {folder / 'book.log'}")
     try:
-        for name in toc_pages(root):
-            if not (root / f"{name}.md").is_file():
-                raise LabkitError(f"_toc.yml names {name}, but there is no {name}.md")
-        executed = run_jupyter_book(root, folder / "book.log")
-        check(root)
-    except BaseException:
-        _put_aside(folder)
-        raise
-    _mark_good(folder)
+        folder.mkdir(exist_ok=True)
+        with alone(folder) as lock:
+            _build(root, folder, lock)
+    except OSError as error:
+        raise LabkitError(f"cannot build in {folder}: {error}") from error
+
+
+def _build(root: Path, folder: Path, lock: int) -> None:
+    started = time.monotonic()
+    site, unchecked = folder / "html", folder / "unchecked-html"
+    as_left = _is_as_left(folder)
+    (folder / "good").unlink(missing_ok=True)
+    _remove(unchecked)
+    if site.exists():
+        site.rename(unchecked)
+    _check_engine()
+    check_sources(root)
+    # Sphinx tells a warning only when it reads a page again, and does not remove the pages of files that are
+    # gone. So what it has kept is used again only where it is what a good build of these pages left.
+    if not as_left or _surplus(root, unchecked):
+        for name in ("unchecked-html", *READ):
+            _remove(folder / name)
+        if not _is_sound(folder / EXECUTED):
+            click.echo("the cache of executed chapters is damaged: all are executed again")
+            _remove(folder / EXECUTED)
+    click.echo(f"building {len(toc_pages(root))} pages, log in {folder / 'book.log'}")
+    executed = run_jupyter_book(root, unchecked, folder / "book.log", lock)
+    check(root, unchecked)
+    unchecked.rename(site)
+    mark_good(folder)
     _summary(root, executed, time.monotonic() - started)
 
 
@@ -64,95 +83,53 @@ def _check_engine() -> None:
         raise LabkitError(f"the book needs {ENGINE}, here is {version}: run `pip install '{ENGINE}'`")
 
 
-def run_jupyter_book(root: Path, log: Path, builder: str = "html") -> dict[str, float]:
-    """Run jupyter-book, with its output in `log`; return the seconds of each chapter it executed.
+def mark_good(folder: Path) -> None:
+    """Note that what Sphinx keeps in `folder` comes from a build that ended well."""
+    (folder / "good").write_text(_state(folder))
 
-    Raises LabkitError with the cause.
-    """
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(root), "--builder", builder, "-W", "-n", "--keep-going"]
-    # No chapter may need the network: what asks for it is sent to a port where nobody answers.
-    proxies = [
-        name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+
+def _is_as_left(folder: Path) -> bool:
+    """Return whether nothing has touched what the last build left, and that build ended well."""
+    good = folder / "good"
+    return good.is_file() and good.read_bytes() == _state(folder).encode()
+
+
+def _state(folder: Path) -> str:
+    """Return a line for each file that the next build would use: its name, size and time."""
+    files = [
+        path for name in ("html", *READ, EXECUTED) for path in (folder / name).rglob("*") if path.is_file()
     ]
-    nowhere = dict.fromkeys(proxies, "http://127.0.0.1:9")
-    environment = (
-        os.environ
-        | nowhere
-        | {
-            "no_proxy": "localhost,127.0.0.1",
-            # A user's own python3 kernel may belong to another installation.
-            "JUPYTER_PREFER_ENV_PATH": "1",
-            # The records of these runs are no one's results.
-            "LABKIT_RESULTS": str(log.parent / "runs"),
-            "PYTHONUNBUFFERED": "1",
-        }
+    return "".join(
+        f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}\n"
+        for path in sorted(files)
     )
-    executed = {}
-    with (
-        log.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            plain = ANSI.sub("", line)
-            file.write(plain)
-            if found := EXECUTING.search(plain):
-                click.echo(f"{found[1]}: executing")
-            elif found := EXECUTED.search(plain):
-                executed[found[1]] = float(found[2])
-                click.echo(f"{found[1]}: executed in {executed[found[1]]:.1f} s")
-    if process.returncode:
-        raise LabkitError(_cause(log))
-    return executed
 
 
-def _cause(log: Path) -> str:
-    """Return what stopped the build in one line, and below it the end of the log."""
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip(" =")]
-    for marker in ("Failing cell:", "Wrong redirect:", "Extension error", "Exception occurred:"):
-        if marker in "\n".join(lines):
-            place = next(number for number, line in enumerate(lines) if marker in line)
-            cause = f"{lines[place].strip()} {' '.join(lines[place + 1 : place + 2])}"
-            break
-    else:
-        cause = next(
-            (line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|Error): ", line)), lines[-1]
-        )
-    tail = "\n  ".join(lines[-15:])
-    return f"{cause}\n  the end of {log}:\n  {tail}"
-
-
-# Sphinx tells a warning only when it reads a page again. So the pages it has kept are trusted only where the
-# last build that read any of them was one of ours and went well.
-
-
-def _environment_stamp(folder: Path) -> str:
-    pickle = folder / ".doctrees" / "environment.pickle"
-    return str(pickle.stat().st_mtime_ns) if pickle.is_file() else "none"
-
-
-def _mark_good(folder: Path) -> None:
-    (folder / "good").write_text(_environment_stamp(folder))
-
-
-def _forget_unless_good(root: Path, folder: Path) -> None:
-    good, site = folder / "good", folder / "html"
-    if not good.is_file() or good.read_text() != _environment_stamp(folder):
-        shutil.rmtree(folder / ".doctrees", ignore_errors=True)
-    # Sphinx does not remove the pages of files that are gone.
+def _surplus(root: Path, site: Path) -> set[str]:
+    """Return the pages in `site` that neither `_toc.yml` nor `book/redirects.yml` names."""
     built = {path.relative_to(site).with_suffix("").as_posix() for path in site.glob("book/**/*.html")}
-    if built - set(toc_pages(root)) - set(read_redirects(root)):
-        shutil.rmtree(site)
+    return built - set(toc_pages(root)) - set(read_redirects(root))
 
 
-def _put_aside(folder: Path) -> None:
-    (folder / "good").unlink(missing_ok=True)
-    shutil.rmtree(folder / "failed-html", ignore_errors=True)
-    if (folder / "html").exists():
-        (folder / "html").rename(folder / "failed-html")
+def _is_sound(cache: Path) -> bool:
+    """Return whether all can be read that the cache of executed chapters says it has."""
+    if not cache.exists():
+        return True
+    try:
+        address = f"{(cache / 'global.db').as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            sound = database.execute("pragma integrity_check").fetchall() == [("ok",)]
+            keys = [key for (key,) in database.execute("select hashkey from nbcache")]
+        for key in keys:
+            nbformat.read(cache / "executed" / key / "base.ipynb", as_version=4)
+    except Exception:  # whatever damage makes of a file
+        return False
+    return sound
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _summary(root: Path, executed: dict[str, float], seconds: float) -> None:

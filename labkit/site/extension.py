@@ -23,24 +23,20 @@ from docutils.nodes import container, document
 from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import SphinxError
 
 from labkit.chapters.cells import TAG
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.site.directives.datasets import setup_datasets
 from labkit.site.directives.scoreboard import setup_scoreboard
+from labkit.site.failures import executed_notebook, setup_failures
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
-from labkit.source.modules import PACKAGE, digest, modules_used
+from labkit.source.files import PACKAGE
+from labkit.source.meaning import digest
+from labkit.source.modules import modules_used
 
 SOLUTION = ("Show the solution", "Hide the solution")
-
-
-class FailingCell(SphinxError):
-    """One or more chapters stopped at a cell; the message has a line for each."""
-
-    category = "Failing cell"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -49,13 +45,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", add_key)
     app.connect("doctree-read", keep_outputs)
     app.connect("doctree-read", fold_solutions)
-    app.connect("env-check-consistency", stop_at_failing_cells)
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
     setup_maths(app)
     setup_page(app)
     setup_scoreboard(app)
     setup_datasets(app)
+    setup_failures(app)
     setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -125,7 +121,7 @@ def keep_outputs(app: Sphinx, doctree: document) -> None:
 
     MyST-NB writes it without them whenever they come from the cache.
     """
-    path = _executed(app, app.env.docname)
+    path = executed_notebook(app, app.env.docname)
     if path.is_file():
         cache = get_cache(app.env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
         with suppress(KeyError):  # a chapter that failed is not in the cache
@@ -138,40 +134,6 @@ def fold_solutions(app: Sphinx, doctree: document) -> None:
     for cell in doctree.findall(container):
         if f"tag_{TAG}" in cell["classes"]:
             cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = "input", *SOLUTION
-
-
-def _executed(app: Sphinx, docname: str) -> Path:
-    return Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
-
-
-def stop_at_failing_cells(app: Sphinx, env: BuildEnvironment) -> None:
-    """Raise FailingCell when a chapter was not executed to its end; comes after all chapters were read."""
-    failures = []
-    for name, data in sorted(getattr(env, "nb_metadata", {}).items()):
-        run = data.get("exec_data") or {}
-        if not run.get("succeeded", True):
-            executed = _executed(app, name)
-            failures.append(f"{Path(name).name}, {_where_it_stopped(executed)}: {_reason(executed, run)}")
-    if failures:
-        raise FailingCell("\n".join(failures))
-
-
-def _code_cells(executed: Path) -> list[Any]:
-    notebook = nbformat.read(executed, as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def _where_it_stopped(executed: Path) -> str:
-    cells = _code_cells(executed)
-    return f"code cell {sum(cell.execution_count is not None for cell in cells)} of {len(cells)}"
-
-
-def _reason(executed: Path, run: dict[str, Any]) -> str:
-    for cell in _code_cells(executed):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                return f"{output.ename}: {output.evalue}".splitlines()[0]
-    return str(run.get("error"))
 
 
 def open_notebooks(

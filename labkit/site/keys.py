@@ -9,7 +9,7 @@ from pathlib import Path
 from labkit.chapters.chapter import chapters
 from labkit.lab.provenance import code_hashes
 from labkit.profile import PROFILES
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 
 KEY = "labkit_records"
 

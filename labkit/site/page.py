@@ -7,7 +7,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from labkit.source.modules import digest
+from labkit.source.meaning import digest
 
 # Each is found by the accessibility audit in tests/pages when the package that writes it changes its mind.
 REPLACED = {

@@ -15,7 +15,7 @@ import click
 
 from labkit.chapters.chapter import toc_pages
 from labkit.errors import LabkitError
-from labkit.site.build import run_jupyter_book
+from labkit.site.engine import alone, run_jupyter_book
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 OPTIONS = (
@@ -47,7 +47,8 @@ def print_book(root: Path, browser: str) -> None:
     Raises LabkitError where the browser prints nothing; an older PDF then stays.
     """
     folder = root / "_build"
-    run_jupyter_book(root, folder / "pdf.log", builder="singlehtml")
+    with alone(folder) as lock:
+        run_jupyter_book(root, folder / "singlehtml", folder / "pdf.log", lock, "singlehtml")
     document = _joined(folder / "singlehtml", toc_pages(root)[0])
     target = folder / "the-lab-book.pdf"
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:

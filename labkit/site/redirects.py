@@ -1,6 +1,7 @@
 """Pages that have moved: at each old address a small page leads on to the new one.
 
-`book/redirects.yml` has a line for each, `old page: new page`, with pages named as in `_toc.yml`.
+`book/redirects.yml` has a line for each, `old page: new page`, with pages named as in `_toc.yml`. The start
+page, `index.html`, leads on to the first page of the book in the same way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="0; url={link}">
+<link rel="icon" href="{icon}">
 <link rel="canonical" href="{link}">
 <title>{title}</title>
 </head>
@@ -88,11 +90,18 @@ def check_redirects(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def write_redirects(app: Sphinx, exception: Exception | None) -> None:
-    """Write a page for each redirect into the finished site."""
+    """Write a page for each redirect, and the start page, into the finished site.
+
+    Each names the icon of the site: for a page without one, a browser asks the server for `/favicon.ico`.
+    """
     if exception or app.builder.format != "html":
         return
-    for old, new in read_redirects(Path(app.srcdir)).items():
+    icon = f"_static/{Path(app.config.html_favicon).name}"
+    start = {} if "index" in app.env.found_docs else {"index": app.config.root_doc}
+    for old, new in (start | read_redirects(Path(app.srcdir))).items():
         path = Path(app.outdir, f"{old}.html")
         path.parent.mkdir(parents=True, exist_ok=True)
         link, title = app.builder.get_relative_uri(old, new), app.env.titles[new].astext()
-        path.write_text(PAGE.format(link=escape(link), title=escape(title)), encoding="utf-8")
+        up = "../" * old.count("/")
+        page = PAGE.format(icon=escape(up + icon), link=escape(link), title=escape(title))
+        path.write_text(page, encoding="utf-8")

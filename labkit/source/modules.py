@@ -8,9 +8,6 @@ from functools import cache
 from pathlib import Path
 
 from labkit.source.files import PACKAGE
-from labkit.source.meaning import digest
-
-__all__ = ["PACKAGE", "digest", "modules_used"]
 
 
 def modules_used(

@@ -13,7 +13,7 @@ from filelock import FileLock
 from ran import NEEDS_BROWSER, has_browser
 from selenium import webdriver
 
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 from .browser import Browser, chromium, served
 

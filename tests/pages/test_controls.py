@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from labkit.chapters.chapter import chapters
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 from .browser import Browser
 

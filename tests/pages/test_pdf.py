@@ -13,7 +13,7 @@ import pytest
 from labkit.chapters.chapter import chapters, toc_pages
 from labkit.errors import LabkitError
 from labkit.site.pdf import find_browser, print_book
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 ROOT = PACKAGE.parent
 A4 = pytest.approx((595.3, 841.9), abs=1)

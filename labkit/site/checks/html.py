@@ -28,6 +28,7 @@ class Page:
         resources: those of them that a browser fetches to show the page: scripts, styles, pictures.
         anchors: the ids and names that a link may lead to.
         pictures: of the article, as (what it is, its description or "").
+        icon: the address of the picture that stands for the page, "" where it names none.
     """
 
     text: str = ""
@@ -35,6 +36,7 @@ class Page:
     resources: list[str] = field(default_factory=list)
     anchors: set[str] = field(default_factory=set)
     pictures: list[tuple[str, str]] = field(default_factory=list)
+    icon: str = ""
 
 
 def read_page(path: Path) -> Page:
@@ -82,7 +84,10 @@ class _Reader(HTMLParser):
         # Each picture in a srcset is an address and, after a space, for which screens it is.
         found += [part.split()[0] for part in values.get("srcset", "").split(", ") if part.strip()]
         self.page.links += found
-        if tag not in LEADING or BRINGING & set(values.get("rel", "").lower().split()):
+        role = set(values.get("rel", "").lower().split())
+        if "icon" in role:
+            self.page.icon = values.get("href", "")
+        if tag not in LEADING or BRINGING & role:
             self.page.resources += found
         self.page.resources += remote_in_style(values.get("style", ""))
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import yaml
-
 from labkit.errors import LabkitError
 from labkit.site.checks.html import Page, remote_in_style
 from labkit.site.redirects import read_redirects
+from labkit.site.sources import read_config
 
 HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}")
 # Addresses that open a file of the repository `slug`, as the theme's buttons and our pages write them.
@@ -41,8 +40,7 @@ def tracked(root: Path) -> frozenset[str]:
 
 def link_faults(root: Path, site: Path, pages: Mapping[Path, Page]) -> Iterator[str]:
     """Yield what is wrong with the links of all pages, with what they are made of, and with the redirects."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    repository = _Repository(root, **config["repository"])
+    repository = _Repository(root, **read_config(root)["repository"])
     for path, page in pages.items():
         name = path.relative_to(site).with_suffix("").as_posix()
         for link in dict.fromkeys(page.links):
@@ -66,9 +64,9 @@ def link_faults(root: Path, site: Path, pages: Mapping[Path, Page]) -> Iterator[
         page_of_old = pages.get(site / f"{old}.html")
         if page_of_old is None:
             yield f"{old}: in book/redirects.yml, but was not built"
-        elif {(site / old).parent.joinpath(link).resolve() for link in page_of_old.links} != {
-            site / f"{new}.html"
-        }:
+            continue
+        leads_to = set(page_of_old.links) - {page_of_old.icon}
+        if {(site / old).parent.joinpath(link).resolve() for link in leads_to} != {site / f"{new}.html"}:
             yield f"{old}: does not lead on to {new}, and there alone"
 
 

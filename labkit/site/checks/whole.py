@@ -20,19 +20,21 @@ from labkit.site.checks.html import Page, read_page
 from labkit.site.checks.links import link_faults, tracked
 
 SHOWN = 20
+# What tqdm writes: from the start of the line to the times in brackets, or blanks over an older bar.
+BAR = re.compile(r"\r(?:[^\r\n]*? \[(?:\d+:)?\d\d:\d\d[<,][^\]\r\n]*\])? *(?:\x1b\[A)*")
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp")
 LAUNCHERS = {"Colab": "colab.research.google.com", "Binder": "mybinder.org"}
 
 
-def check(root: Path) -> None:
-    """Raise LabkitError unless the website in `_build/html` is whole; its message lists what is wrong.
+def check(root: Path, site: Path) -> None:
+    """Raise LabkitError unless the website in `site` is whole; its message lists what is wrong.
 
     Every page of the table of contents is there and says something. Every code cell of every chapter was
-    executed. Every link, picture and script within the site exists, down to the anchor; those to our
-    repository open a file that git tracks, launch buttons a notebook; all others are https, and no page needs
-    them to be shown. Every picture in a text is described.
+    executed, none raised or wrote to stderr, and a chapter with a lab wrote its record. Every page names its
+    icon. Every link, picture and script within the site exists, down to the anchor; those to our repository
+    open a file that git tracks, launch buttons a notebook; all others are https, and no page needs them to be
+    shown. Every picture in a text is described.
     """
-    site = root / "_build" / "html"
     paths = [path for path in site.rglob("*.html") if path.relative_to(site).parts[0] != "_static"]
     pages = {path: read_page(path) for path in sorted(paths)}
     if not pages:
@@ -57,6 +59,9 @@ def _pages(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
             yield f"{name}: in _toc.yml, but was not built"
         elif not page.text:
             yield f"{name}: the page is empty"
+    for path, page in pages.items():
+        if not page.icon:
+            yield f"{_name(site, path)}: names no icon, so that a browser asks the server for /favicon.ico"
 
 
 def _cells(root: Path) -> Iterator[str]:
@@ -72,10 +77,33 @@ def _cells(root: Path) -> Iterator[str]:
             missing = next(number for number, count in enumerate(counts, 1) if count != number)
             yield f"{chapter.slug}: code cell {missing} of {len(cells)} was not executed in its turn"
         for number, cell in enumerate(executed, 1):
-            # What goes to stderr is not on the page.
-            errors = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
-            if warning := re.search(r".*Warning: .*", errors):
-                yield f"{chapter.slug}: code cell {number} of {len(cells)} warns: {warning[0]}"
+            for fault in _outputs(cell.outputs):
+                yield f"{chapter.slug}: code cell {number} of {len(cells)} {fault}"
+        if _is_left_open("\n".join(cell.source for cell in cells)):
+            yield f"{chapter.slug}: opens a lab and does not end with lab.close(), which writes its record"
+
+
+def _outputs(outputs: list[Any]) -> Iterator[str]:
+    for output in outputs:
+        if output.output_type == "error":
+            # Also under the tag raises-exception: a cell that shows an exception catches it and prints it.
+            yield " ".join(f"raises {output.ename}: {output.evalue}".split())
+    # Stderr is not on the page: there nobody reads what is meant for readers. Progress bars are for those who
+    # wait; all else is a warning, or should be printed.
+    errors = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    said = [line for line in re.split(r"[\r\n]", BAR.sub("", errors)) if line.strip()]
+    if said:
+        yield f"says to nobody, on stderr: {said[0].strip()}"
+
+
+def _is_left_open(code: str) -> bool:
+    """Return whether `code` opens a lab and does not end by writing its record.
+
+    Only then is what the lab was told checked, and NaN refused: all of it if `lab.close()` comes last, and by
+    itself, because each cell was executed.
+    """
+    told = re.findall(r"^(.*\blab\.(?:record|number|claim|sheet|close))\(", code, re.MULTILINE)
+    return "open_lab(" in code and told[-1:] != ["lab.close"]
 
 
 def executed_cells(root: Path, chapter: Chapter) -> list[Any]:

@@ -27,7 +27,7 @@ from labkit.lab.record import Record, records
 from labkit.profile import PROFILES, Profile
 from labkit.site.directives.tables import Cell, table
 from labkit.site.keys import KEY, records_key
-from labkit.source.modules import PACKAGE
+from labkit.source.files import PACKAGE
 
 # What `Lab.images` hands out with the profile smoke, and to whom it hands out what was asked for.
 STAND_IN = "glyphs"

@@ -1,0 +1,101 @@
+"""A build that is stopped in the middle of a cell leaves no process, and no site that nobody has checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_book import build, executed, write_book
+
+AWAKE = 'def word():\n    return "azure"\n'
+ASLEEP = """import pathlib, subprocess, time
+
+def word():
+    subprocess.Popen(["sleep", "1000"])
+    pathlib.Path("asleep").touch()
+    time.sleep(1000)
+"""
+# What the command line of each process of a build ends with, or has in it.
+BUILDER, ENGINE, KERNEL = r"-m\0labkit\0book\0$", r"-m\0labkit\.site\.engine\0", "ipykernel"
+
+
+def processes(root: Path) -> dict[int, str]:
+    """Return the command line of each process that was started for the book at `root`."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PYTHONPATH={root}\0".encode() in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_text()
+        except OSError:  # ended just now
+            continue
+    return found
+
+
+def wait_until(true: Callable[[], object], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("book")
+    write_book(root)
+    code, output = build(root)
+    assert code == 0, output
+    return root
+
+
+@pytest.mark.parametrize(
+    ("victim", "by", "said"),
+    [
+        (BUILDER, signal.SIGKILL, r""),
+        (BUILDER, signal.SIGTERM, r"Aborted!"),
+        (BUILDER, signal.SIGINT, r"Aborted!"),
+        (ENGINE, signal.SIGKILL, r"Error: jupyter-book was killed by signal 9, perhaps for want of memory"),
+        (KERNEL, signal.SIGKILL, r"Error: Failing cell: c2-blue, code cell 1 of 2: the kernel died"),
+    ],
+    ids=["builder-kill", "builder-term", "builder-int", "engine-kill", "kernel-kill"],
+)
+def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: str) -> None:
+    (book / "labkit/blue.py").write_text(ASLEEP)
+    (book / "book/asleep").unlink(missing_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "labkit", "book"],
+        cwd=book,
+        env=os.environ | {"PYTHONPATH": str(book)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        wait_until((book / "book/asleep").exists, 60)
+        assert not (book / "_build/html").exists()
+        [pid] = [pid for pid, command in processes(book).items() if re.search(victim, command)]
+        os.kill(pid, by)
+        output = process.communicate(timeout=30)[0]
+    if said == "Aborted!":
+        assert not [command for command in processes(book).values() if re.search(ENGINE, command)]
+    # What a cell has started ends with a kernel that is shut down, not with one that is killed.
+    for pid, command in processes(book).items():
+        if victim in (ENGINE, KERNEL) and command.startswith("sleep"):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes(book), 15)
+    assert process.returncode
+    assert re.search(said, output), output
+    assert not (book / "_build/html").exists()
+
+
+def test_the_next_build_is_right(book: Path) -> None:
+    (book / "labkit/blue.py").write_text(AWAKE)
+    code, output = build(book)
+    assert code == 0, output
+    assert "the word is azure" in (book / "_build/html/book/c2-blue.html").read_text()
+    assert executed(output) == ["c2-blue"]
