@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from labkit.data import npz
 from labkit.data.images import Images
 from labkit.data.sources import SOURCES, Arrays
 from labkit.errors import LabkitError
@@ -50,28 +50,26 @@ def load(name: str, split: str) -> Images:
     Raises LabkitError where the set or the split is not there, or where the npz is not the one its card
     was written for.
     """
-    card, npz = read_card(name), _path(name, "npz")
+    card, path = read_card(name), _path(name, "npz")
     check(name)
-    try:
-        with np.load(npz, allow_pickle=False) as arrays:
-            splits = [key.removesuffix("_labels") for key in arrays if key.endswith("_labels")]
-            if split not in splits:
-                there = ", ".join(splits) or "none"
-                raise LabkitError(f'{name} has no split "{split}" with labels; those it has: {there}')
-            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise LabkitError(f"cannot read {npz}: {error}") from error
-    if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int64 or len(images) != len(labels):
+    with_labels = [array.removesuffix("_labels") for array in npz.names(path) if array.endswith("_labels")]
+    if split not in with_labels:
+        there = ", ".join(with_labels) or "none"
+        raise LabkitError(f'{name} has no split "{split}" with labels; those it has: {there}')
+    images, labels = npz.head(path, f"{split}_images"), npz.head(path, f"{split}_labels")
+    alike = images.shape[:1] == labels.shape
+    if not (images.is_of(np.uint8, 4) and labels.is_of(np.int64, 1) and alike):
         raise LabkitError(
-            f"{npz} holds {images.dtype} images {images.shape} and {labels.dtype} labels {labels.shape} "
-            f"for {split}: uint8 (N, H, W, C) and int64 (N,) were expected"
+            f"{path} holds for {split} images {images} and labels {labels}: "
+            "uint8 (N, H, W, C) and int64 (N,) were expected"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(card.classes):
-        raise LabkitError(f"{npz}: {split} labels reach outside the {len(card.classes)} classes of the card")
+    x, y = npz.array(path, f"{split}_images"), npz.array(path, f"{split}_labels")
+    if y.size and not 0 <= y.min() <= y.max() < len(card.classes):
+        raise LabkitError(f"{path}: {split} labels reach outside the {len(card.classes)} classes of the card")
     return Images(
         name=f"{name}/{split}",
-        x=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        y=torch.from_numpy(labels),
+        x=torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(),
+        y=torch.from_numpy(y),
         classes=card.classes,
         fingerprint=fingerprint_of(card, split),
         differences=card.differences,
@@ -90,19 +88,15 @@ def available() -> list[str]:
 
 def splits(name: str) -> dict[str, tuple[int, ...]]:
     """Shape (N, H, W, C) of the images of each split, from the head of each array, without reading it."""
-    shapes = {}
-    npz = _path(name, "npz")
+    path = _path(name, "npz")
     try:
-        with zipfile.ZipFile(npz) as archive:
-            for member in archive.namelist():
-                if member.endswith("_images.npy"):
-                    with archive.open(member) as file:
-                        np.lib.format.read_magic(file)
-                        shape, _, _ = np.lib.format.read_array_header_1_0(file)
-                    shapes[member.removesuffix("_images.npy")] = shape
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise LabkitError(f"cannot read {npz}: {error}{_remedy(name)}") from error
-    return shapes
+        heads = {array: npz.head(path, array) for array in npz.names(path) if array.endswith("_images")}
+    except LabkitError as error:
+        raise LabkitError(f"{error}{_remedy(name)}") from error
+    for array, head in heads.items():
+        if not head.is_of(np.uint8, 4):
+            raise LabkitError(f"{path} holds {array} {head}: uint8 (N, H, W, C) was expected")
+    return {array.removesuffix("_images"): head.shape for array, head in heads.items()}
 
 
 def size(name: str) -> int:
