@@ -89,8 +89,8 @@ def _fetch_into(downloads: Path, name: str, folders: Sequence[str], patience: Pa
         shutil.rmtree(downloads, ignore_errors=True)
         raise
     # Their checksums were right: only now may pickles be opened.
-    arrays, classes = source.read(paths)
-    card = {"classes": classes, "source": source.citation, "licence": source.licence, "differences": ""}
+    arrays = source.read(paths)
+    card = {"classes": list(source.classes), "source": source.citation, "licence": source.licence}
     store.write_set(name, arrays, card)
 
 

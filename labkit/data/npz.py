@@ -25,7 +25,7 @@ from labkit.errors import LabkitError
 LARGEST_HEAD = 10_000  # bytes, as in numpy
 MOST_DEFLATED = 100  # how many times smaller an array may be stored than it is; images are a few times
 _HEAD = re.compile(
-    r"\{'descr': *'(?P<descr>[^']+)', *'fortran_order': *(True|False), *"
+    r"\{'descr': *'(?P<descr>[^']{1,20})', *'fortran_order': *(True|False), *"
     r"'shape': *\((?P<shape>[\d ,]{0,100})\),? *\}\s*"
 )
 
