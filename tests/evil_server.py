@@ -19,6 +19,14 @@ from numpy.typing import NDArray
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
+# What is sent first, what again and again after that, and the seconds in between.
+ENDLESS = {
+    "slow head": (b"HTTP/1.1 200 OK\r\nX-Patience: ", b"a", 0.05),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.01),
+    "moved": (b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n", bytes(1 << 20), 0.001),
+    "slow chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0", 0.05),
+}
+
 
 @dataclass
 class EvilServer:
@@ -27,7 +35,10 @@ class EvilServer:
     `manners` says what happens to each request in turn, the last to all further ones: good, no range,
     drop (half of what is due, then the end), short (an honest half of the file), longer (one byte too many),
     altered, missing, busy, stall (half, then nothing for a while), trickle (half, then byte by byte),
-    hesitant (good after half a second).
+    hesitant (good after half a second), slow head (headers byte by byte), continue (`100 Continue` again and
+    again), moved (to itself, with a page that does not end), slow chunk (the length of a chunk, digit by
+    digit), garbled (a length that is no number), coloured (busy, with control characters in the reason).
+    None of them goes on for more than eight seconds.
     """
 
     content: bytes
@@ -40,6 +51,13 @@ class EvilServer:
         manner = self.manners[min(len(self.ranges), len(self.manners) - 1)]
         self.ranges.append(request.headers["Range"])
         content = self.content
+        if manner in ENDLESS:
+            self._hold_up(request, *ENDLESS[manner])
+            return
+        if manner == "coloured":
+            request.send_response(503, "\x1b]0;owned\x07\x1b[31mred\x9b2J" + 500 * "!")
+            request.end_headers()
+            return
         if manner in ("missing", "busy"):
             request.send_error(404 if manner == "missing" else 503)
             return
@@ -57,7 +75,7 @@ class EvilServer:
                 return
         due = content[start:]
         request.send_response(206 if start else 200)
-        request.send_header("Content-Length", str(len(due)))
+        request.send_header("Content-Length", "many" if manner == "garbled" else str(len(due)))
         request.end_headers()
         if manner == "hesitant":
             time.sleep(0.5)
@@ -69,6 +87,13 @@ class EvilServer:
             for i in range(half, half + 120):
                 time.sleep(0.05)
                 self._send(request, due[i : i + 1])
+
+    def _hold_up(self, request: BaseHTTPRequestHandler, head: bytes, more: bytes, pause: float) -> None:
+        request.wfile.write(head)
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            self._send(request, more)
+            time.sleep(pause)
 
     def _send(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
         request.wfile.write(content)

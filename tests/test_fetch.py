@@ -11,6 +11,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +116,13 @@ def test_a_server_without_ranges_starts_over(folder: Path, publish: Callable[...
     assert len(store.load("cifar10", "train")) == 20
 
 
-@pytest.mark.parametrize("manner", ["altered", "short", "longer", "missing", "stall", "trickle"])
+@pytest.mark.parametrize(
+    "manner",
+    [
+        *("altered", "short", "longer", "missing", "garbled"),
+        *("stall", "trickle", "slow head", "continue", "slow chunk"),
+    ],
+)
 def test_the_next_server_is_tried_at_once(folder: Path, publish: Callable[..., None], manner: str) -> None:
     with serving(ARCHIVE, manner) as bad, serving(ARCHIVE, "good") as good:
         publish(bad.address, good.address)
@@ -124,6 +131,34 @@ def test_the_next_server_is_tried_at_once(folder: Path, publish: Callable[..., N
         assert time.monotonic() - began < 4
         assert (len(bad.ranges), len(good.ranges)) == (1, 1)
     assert len(store.load("cifar10", "train")) == 20
+
+
+def test_who_does_not_answer_in_time_is_told_of(folder: Path, publish: Callable[..., None]) -> None:
+    with serving(ARCHIVE, "slow head") as first, serving(ARCHIVE, "continue") as second:
+        publish(first.address, second.address)
+        threads = threading.active_count()
+        assert failure().count("sent nothing of the file for 1.5 s") == 2
+        time.sleep(0.2)
+        assert threading.active_count() <= threads + 2, "only the server's own threads may go on"
+
+
+def test_the_page_of_a_redirect_is_not_read(folder: Path, publish: Callable[..., None]) -> None:
+    with serving(ARCHIVE, "moved", "good") as server:
+        publish(server.address)
+        began = time.monotonic()
+        fetch("cifar10", patience=HASTY)
+        assert time.monotonic() - began < 4
+        assert server.sent < len(ARCHIVE) + (20 << 20), "what is not read may fill buffers only"
+    assert len(store.load("cifar10", "train")) == 20
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(folder: Path, publish: Callable[..., None]) -> None:
+    with serving(ARCHIVE, "coloured") as server:
+        publish(server.address)
+        message = failure()
+    assert message.isprintable()
+    assert f"{server.address[7:]} answered 503 ]0;owned[31mred2J!!!" in message
+    assert "!" * 60 not in message
 
 
 def test_a_busy_server_is_asked_again(folder: Path, publish: Callable[..., None]) -> None:
@@ -303,12 +338,11 @@ def test_mnist_files_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
         head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
         paths.append(tmp_path / f"{name}.gz")
         paths[-1].write_bytes(gzip.compress(head + arrays[name].tobytes()))
-    read, classes = SOURCES["fashion_mnist"].read(paths)
+    read = SOURCES["fashion_mnist"].read(paths)
     for split in ("train", "test"):
         np.testing.assert_array_equal(read[f"{split}_images"][..., 0], arrays[f"{split}_images"])
         np.testing.assert_array_equal(read[f"{split}_labels"], arrays[f"{split}_labels"])
         assert read[f"{split}_labels"].dtype == np.int64
-    assert classes[9] == "Ankle boot"
     paths[0].write_bytes(gzip.compress(b"\0\0\x0d\x01" + bytes(8)))
     with pytest.raises(LabkitError, match="not an IDX file"):
         SOURCES["mnist"].read(paths)

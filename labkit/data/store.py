@@ -2,7 +2,7 @@
 
 The npz holds, for each split, `<split>_images` (uint8, NHWC) and `<split>_labels` (int64). The card holds
 `classes` (names, or how many), the `sha256` of the npz, and in words `licence`, `source` and `differences`
-from the original set.
+from the original set; `labkit.data.card` says how damage to it is noticed.
 """
 
 from __future__ import annotations
@@ -10,38 +10,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
-import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from labkit.data import card, npz
+from labkit.data.card import Card
 from labkit.data.images import Images
 from labkit.data.sources import SOURCES, Arrays
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, write_atomically
-
-
-@dataclass(frozen=True)
-class Card:
-    """What is said about a data set, beside its images.
-
-    Attributes:
-        classes: one name a class; a set whose classes have none calls them "0", "1", ...
-        sha256: checksum of the npz.
-        licence: terms as their authors state them.
-        source: what to cite.
-        differences: how the set differs from the original; empty when it does not.
-    """
-
-    classes: tuple[str, ...]
-    sha256: str
-    licence: str
-    source: str
-    differences: str
 
 
 def load(name: str, split: str) -> Images:
@@ -50,59 +30,55 @@ def load(name: str, split: str) -> Images:
     Raises LabkitError where the set or the split is not there, or where the npz is not the one its card
     was written for.
     """
-    card, npz = read_card(name), _path(name, "npz")
+    about, path = read_card(name), _path(name, "npz")
     check(name)
-    try:
-        with np.load(npz, allow_pickle=False) as arrays:
-            splits = [key.removesuffix("_labels") for key in arrays if key.endswith("_labels")]
-            if split not in splits:
-                there = ", ".join(splits) or "none"
-                raise LabkitError(f'{name} has no split "{split}" with labels; those it has: {there}')
-            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise LabkitError(f"cannot read {npz}: {error}") from error
-    if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype != np.int64 or len(images) != len(labels):
+    with_labels = [array.removesuffix("_labels") for array in npz.names(path) if array.endswith("_labels")]
+    if split not in with_labels:
+        there = ", ".join(with_labels) or "none"
+        raise LabkitError(f'{name} has no split "{split}" with labels; those it has: {there}')
+    images, labels = npz.head(path, f"{split}_images"), npz.head(path, f"{split}_labels")
+    alike = images.shape[:1] == labels.shape
+    if not (images.is_of(np.uint8, 4) and labels.is_of(np.int64, 1) and alike):
         raise LabkitError(
-            f"{npz} holds {images.dtype} images {images.shape} and {labels.dtype} labels {labels.shape} "
-            f"for {split}: uint8 (N, H, W, C) and int64 (N,) were expected"
+            f"{path} holds for {split} images {images} and labels {labels}: "
+            "uint8 (N, H, W, C) and int64 (N,) were expected"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(card.classes):
-        raise LabkitError(f"{npz}: {split} labels reach outside the {len(card.classes)} classes of the card")
+    x, y = npz.array(path, f"{split}_images"), npz.array(path, f"{split}_labels")
+    if y.size and not 0 <= y.min() <= y.max() < len(about.classes):
+        raise LabkitError(
+            f"{path}: {split} labels reach outside the {len(about.classes)} classes of the card"
+        )
     return Images(
         name=f"{name}/{split}",
-        x=torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        y=torch.from_numpy(labels),
-        classes=card.classes,
-        fingerprint=fingerprint_of(card, split),
-        differences=card.differences,
+        x=torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(),
+        y=torch.from_numpy(y),
+        classes=about.classes,
+        fingerprint=fingerprint_of(about, split),
+        differences=about.differences,
     )
 
 
-def fingerprint_of(card: Card, split: str) -> str:
+def fingerprint_of(about: Card, split: str) -> str:
     """Return 16 hexadecimal digits of the sha256 over `<sha256 of the npz>/<split>`."""
-    return hashlib.sha256(f"{card.sha256}/{split}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{about.sha256}/{split}".encode()).hexdigest()[:16]
 
 
 def available() -> list[str]:
     """Names of the sets in the data folder, damaged ones too: every npz that has a card."""
-    return sorted(card.stem for card in data_folder().glob("*.json") if card.with_suffix(".npz").is_file())
+    return sorted(path.stem for path in data_folder().glob("*.json") if path.with_suffix(".npz").is_file())
 
 
 def splits(name: str) -> dict[str, tuple[int, ...]]:
     """Shape (N, H, W, C) of the images of each split, from the head of each array, without reading it."""
-    shapes = {}
-    npz = _path(name, "npz")
+    path = _path(name, "npz")
     try:
-        with zipfile.ZipFile(npz) as archive:
-            for member in archive.namelist():
-                if member.endswith("_images.npy"):
-                    with archive.open(member) as file:
-                        np.lib.format.read_magic(file)
-                        shape, _, _ = np.lib.format.read_array_header_1_0(file)
-                    shapes[member.removesuffix("_images.npy")] = shape
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise LabkitError(f"cannot read {npz}: {error}{_remedy(name)}") from error
-    return shapes
+        heads = {array: npz.head(path, array) for array in npz.names(path) if array.endswith("_images")}
+    except LabkitError as error:
+        raise LabkitError(f"{error}{_remedy(name)}") from error
+    for array, head in heads.items():
+        if not head.is_of(np.uint8, 4):
+            raise LabkitError(f"{path} holds {array} {head}: uint8 (N, H, W, C) was expected")
+    return {array.removesuffix("_images"): head.shape for array, head in heads.items()}
 
 
 def size(name: str) -> int:
@@ -118,43 +94,42 @@ def read_card(name: str) -> Card:
             there = ", ".join(available()) or "none"
             raise LabkitError(f"no {needed.name} in {needed.parent} (sets there: {there}){_remedy(name)}")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        classes = fields["classes"]
-        names = range(classes) if isinstance(classes, int) else classes
-        return Card(
-            classes=tuple(str(label) for label in names),
-            sha256=str(fields["sha256"]),
-            licence=str(fields.get("licence", "not stated")),
-            source=str(fields.get("source", "not stated")),
-            differences=str(fields.get("differences", "")),
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise LabkitError(f"{path} is not the card of a data set ({error!r}){_remedy(name)}") from error
+        with path.open("rb") as file:
+            return card.read(name, file.read(card.LARGEST + 1))
+    except OSError as error:
+        raise LabkitError(f"cannot read {path}: {error.strerror or error}") from error
+    except LabkitError as error:
+        raise LabkitError(f"{path} is not the card of a data set: {error}{_remedy(name)}") from error
 
 
 def check(name: str) -> None:
     """Raise LabkitError unless the npz of `name` has the checksum on its card; read once while unchanged."""
-    npz, expected = _path(name, "npz"), read_card(name).sha256
-    state = npz.stat()
-    if (found := _sha256(npz, state.st_mtime_ns, state.st_size)) != expected:
+    path, expected = _path(name, "npz"), read_card(name).sha256
+    try:
+        state = path.stat()
+        found = _sha256(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise LabkitError(f"cannot read {path}: {error.strerror or error}") from error
+    if found != expected:
         raise LabkitError(
-            f"{npz} was altered or cut short: sha256 {found[:12]}… where its card says {expected[:12]}…"
+            f"{path} was altered or cut short: sha256 {found[:12]}… where its card says {expected[:12]}…"
             f"{_remedy(name)}"
         )
 
 
-def write_set(name: str, arrays: Arrays, card: dict[str, Any]) -> Path:
-    """Write `arrays` (as named above) and their card, to which the checksum is added; return the npz.
+def write_set(name: str, arrays: Arrays, fields: dict[str, Any]) -> Path:
+    """Write `arrays` (as named above) and a card of `fields`, with checksums of both; return the npz.
 
     The same arrays in the same order give the same bytes. The card is written last, so that a set that was
-    interrupted here is never taken for whole. Raises LabkitError where it cannot be written.
+    interrupted here is never taken for whole. Raises LabkitError where it cannot be written, or for fields
+    that are no card.
     """
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the names may not be its own options
     content = buffer.getvalue()
-    card = {"name": name, **card, "sha256": hashlib.sha256(content).hexdigest()}
+    said = card.written({"name": name, **fields, "sha256": hashlib.sha256(content).hexdigest()})
     write_atomically(_path(name, "npz"), content)
-    write_atomically(_path(name, "json"), json.dumps(card, indent=1).encode())
+    write_atomically(_path(name, "json"), said)
     return _path(name, "npz")
 
 
