@@ -8,9 +8,23 @@ import click
 
 from labkit.errors import LabkitError
 
+LONGEST_WORD = 500  # characters: what a message repeats, it can hold
+LONGEST_LINE = 500
+
 
 class OneLineErrors(click.Group):
     """A group of commands in which every LabkitError becomes click's `Error: …` line and exit code 1."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; raises click.UsageError for a word that is too long or has characters one cannot see."""
+        for word in args:
+            if len(word) > LONGEST_WORD:
+                raise click.UsageError(
+                    f"{word[:40]!r}… has {len(word):,} characters; allowed: {LONGEST_WORD}", ctx
+                )
+            if not word.isprintable():
+                raise click.UsageError(f"{word[:40]!r} has invisible characters; allowed: text", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; raises click.ClickException in place of LabkitError."""
@@ -21,5 +35,7 @@ class OneLineErrors(click.Group):
 
 
 def one_line(name: str, message: str) -> str:
-    """Return an exception's name and message as a single line (the traceback has the rest)."""
-    return " ".join(f"{name}: {message}".split()).rstrip(": ")
+    """Return an exception's name and message as a single line of some length (the traceback has the rest)."""
+    line = " ".join(f"{name}: {message}".split()).rstrip(": ")
+    line = "".join(letter for letter in line if letter.isprintable())
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"

@@ -61,9 +61,9 @@ def test_there_is_exactly_one_parameters_cell(cells: list[str]) -> None:
 
 
 def test_texts_become_the_types_of_the_defaults() -> None:
-    texts = ["epochs=3", "rate=2", "fast=true", "profile=full", "seed=-1"]
+    texts = ["epochs=3", "rate=2", "fast=true", "profile=full", "seed=7"]
     values = from_texts(texts, DEFAULTS, "p01")
-    assert values == {"epochs": 3, "rate": 2.0, "fast": True, "profile": "full", "seed": -1}
+    assert values == {"epochs": 3, "rate": 2.0, "fast": True, "profile": "full", "seed": 7}
     assert [type(value) for value in values.values()] == [int, float, bool, str, int]
     assert from_texts(["fast=false"], DEFAULTS, "p01") == {"fast": False}
     assert from_texts(["profile=a=b"], DEFAULTS, "p01") == {"profile": "a=b"}
