@@ -10,7 +10,6 @@ from typing import Any
 
 import jupytext
 import yaml
-from jupytext.myst import MystMetadataParsingError
 
 from labkit.cli_errors import one_line
 from labkit.errors import LabkitError
@@ -111,8 +110,8 @@ def find_chapter(name: str, root: Path | None = None) -> Chapter:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Raise LabkitError, which names the file, in place of what reading it raises."""
+    """Raise LabkitError, which names the file, in place of whatever reading and parsing it raise."""
     try:
         yield
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, MystMetadataParsingError) as error:
+    except Exception as error:
         raise LabkitError(one_line(f"cannot read {path}", str(error))) from error
