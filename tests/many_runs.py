@@ -53,7 +53,8 @@ with (root / "done.txt").open("a") as file:
     file.write(" ".join(map(str, line)) + "\\n")
 ```
 """
-COMMAND = ("-c", "from labkit.batch.cli import main; main()", "run", "t01", "--profile", "laptop")
+LABKIT = (sys.executable, "-c", "from labkit.batch.cli import main; main()")
+COMMAND = (*LABKIT, "run", "t01", "--profile", "laptop")
 
 
 @pytest.fixture
@@ -72,12 +73,12 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def started() -> Iterator[Start]:
-    """Start Pythons that do not outlive the test."""
+    """Start processes that do not outlive the test."""
     with ExitStack() as stack:
 
         def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                arguments,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import json
+import shlex
+import socket
+import subprocess
 import sys
 
+import psutil
 import pytest
-from many_runs import COMMAND, Start, begun, book, done, is_alive, labkit_run, outcomes, started, until
+from many_runs import (
+    COMMAND,
+    LABKIT,
+    Start,
+    begun,
+    book,
+    done,
+    is_alive,
+    labkit_run,
+    outcomes,
+    started,
+    until,
+)
 
 from labkit.batch import cluster
 from labkit.batch.jobs import cores
 from labkit.lab.chapter import Chapter
+from labkit.lab.code import PACKAGE
 
 __all__ = ["book", "started"]  # fixtures
 
 
 def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(book: Chapter, started: Start) -> None:
     file = book.root / "scheduler.json"
-    started("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+    dask = (sys.executable, "-m", "dask")
+    started(*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
             "--scheduler-file", str(file))  # fmt: skip
     workers = {}
     until(file.exists)
     until(file.read_text)
     for name, options in (("a", ["--resources", "GPU=1"]), ("b", ["--resources", "GPU=1"]), ("c", [])):
         workers[name] = started(
-            "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-nanny",
-            "--no-dashboard", "--local-directory", str(book.root / name), "--nthreads", "2", *options,
-            WORKER=name, OMP_NUM_THREADS="7",
+            *dask, "worker", "--scheduler-file", str(file), "--no-nanny", "--host", "127.0.0.1",
+            "--dashboard-address", "127.0.0.1:0", "--local-directory", str(book.root / name),
+            "--nthreads", "2", *options, WORKER=name, OMP_NUM_THREADS="7",
         )  # fmt: skip
     labkit_run("--seed", "1")  # what it keeps is not taken by a run that is forced
     (book.root / "done.txt").unlink()
@@ -56,6 +74,66 @@ def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(book: Chapter,
     assert {line[3] for line in done(book)} <= {"a", "b"}
     # The other worker went on from what the killed one had kept.
     assert [line[4] for line in done(book)] == ["whole", "resumed", "whole"]
+
+
+def recipe(protocol: str, port: str) -> tuple[str, list[str]]:
+    """Return what README.md has for a cluster: what every shell begins with, and scheduler, worker and run.
+
+    Changed are the place of the programs, what is run, and the ports, which may be taken here.
+    """
+    blocks = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").split("```\n")
+    [block] = [block for block in blocks if f"dask worker {protocol}://" in block]
+    for old, new in (
+        ("\\\n", ""),
+        (".venv/bin/dask", f"{sys.executable} -m dask"),
+        (".venv/bin/labkit", shlex.join(LABKIT)),
+        ("127.0.0.1:8787", f"127.0.0.1:0 --port {port}"),
+        ("8786", port),
+        ("all --profile full", "t01 --profile laptop"),
+    ):
+        assert old in block
+        block = block.replace(old, new)
+    *preparation, scheduler, worker, run = block.splitlines()
+    return "\n".join(preparation), [scheduler, worker, run]
+
+
+def places(process: subprocess.Popen[str]) -> set[str]:
+    """Return the addresses that the process, or one it has started, listens at."""
+    root = psutil.Process(process.pid)
+    return {
+        connection.laddr.ip
+        for each in [root, *root.children(recursive=True)]
+        for connection in each.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+def test_the_recipe_of_the_readme_runs_and_opens_no_port_to_others(
+    book: Chapter, started: Start, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setenv("HOME", str(book.root))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    preparation, programs = recipe(protocol, port)
+    # The certificate is made once.
+    exports = "\n".join(line for line in preparation.splitlines() if line.startswith("export "))
+    subprocess.run(["bash", "-ec", preparation], check=True, stderr=subprocess.DEVNULL)
+    scheduler, worker, run = (("bash", "-ec", f"{exports}\nexec {program}") for program in programs)
+    servers = [started(*scheduler), *(started(*worker, WORKER=name) for name in "ab")]
+    command = started(*run)
+    output, errors = command.communicate(timeout=60)
+    assert command.returncode == 0, errors
+    assert outcomes(output) == [["0", "recorded"], ["1", "recorded"], ["2", "recorded"]]
+    assert [places(server) for server in servers] == [{"127.0.0.1"}] * 3
+    if protocol == "tls":  # nobody without the certificate gets in
+        monkeypatch.setattr(cluster, "PATIENCE", 2)
+        result = labkit_run("--engine", "dask", "--scheduler", f"tcp://127.0.0.1:{port}")
+        assert result.stderr.startswith("Error: no dask scheduler answers at ")
+        assert result.stderr.count("\n") == 1
+    for server in reversed(servers):
+        server.terminate()
+        server.wait(timeout=20)
 
 
 ADDRESS = "a scheduler's address is tcp://HOST:PORT or tls://HOST:PORT"
