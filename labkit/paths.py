@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
+from typing import IO
 
 from labkit.errors import LabkitError
 
@@ -33,20 +37,42 @@ def data_folder() -> Path:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` under a temporary name, then rename: readers see the old file or the new one.
 
-    Raises LabkitError where the disk is full or the folder cannot be written; nothing is left behind.
+    What writers of `path` that were killed have left is removed. Raises LabkitError where the disk is full or
+    the folder cannot be written; nothing is left behind.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        _sweep(path)
+        with _locked(path) as file:
+            temporary = Path(file.name)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise LabkitError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Return a new temporary file for `path`; a lock that ends with this process tells that it is in use."""
+    while True:
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # the caller closes it
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        )
+        with suppress(OSError):  # not every file system has locks; there nothing is swept, either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if Path(file.name).exists():
+            return file
+        file.close()  # swept away before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of `path` that no living process has locked."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with suppress(OSError), left.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()

@@ -52,3 +52,35 @@ def test_a_chapter_in_another_folder_is_refused(book: Path) -> None:
     (book / "book/data/shapes.md").write_text(f"{HEADER}# A chapter\n")
     with pytest.raises(LabkitError, match=r"^_toc.yml: book/data/shapes has a kernel; .* in book/ itself$"):
         chapters(book)
+
+
+BAD_TOCS = {
+    "empty": b"",
+    "not YAML": b"chapters: [",
+    "a list": b"- file: book/intro\n",
+    "a text": b"book/intro",
+    "no root": b"chapters:\n- file: book/p01-first\n",
+    "a number": b"root: book/intro\nchapters:\n- file: 3\n",
+    "not UTF-8": b"root: book/intr\xff\n",
+    "no date": b"root: book/intro\nchapters:\n- file: 2001-99-99\n",
+    "a circle": b"root: book/intro\nchapters: &a\n- sections: *a\n",
+    "a long name": b"root: book/intro\nchapters:\n- file: " + b"a" * 300,
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOCS)
+def test_a_table_of_contents_that_cannot_be_read_is_one_line(book: Path, name: str) -> None:
+    (book / "_toc.yml").write_bytes(BAD_TOCS[name])
+    with pytest.raises(LabkitError, match=r"^cannot read .*: ") as caught:
+        chapters(book)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_page_that_is_not_utf_8_is_one_line(book: Path) -> None:
+    path = book / "book/p02-second.md"
+    chapter = chapters(book)[1]
+    path.write_bytes(path.read_bytes() + b"caf\xe9\n")
+    for read in (lambda: chapters(book), chapter.read, chapter.title):
+        with pytest.raises(LabkitError, match=r"^cannot read .*p02-second\.md: 'utf-8' codec can't decode"):
+            read()

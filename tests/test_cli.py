@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner, Result
+from conftest import HEADER
 
 import labkit
 from labkit.chapters.chapter import Chapter
@@ -56,6 +57,13 @@ ERRORS = {
     "seeds falling": (["run", "t01", "--seeds", "2-0"], "rising ranges"),
     "seeds empty": (["run", "t01", "--seeds", ""], "rising ranges"),
     "seeds negative": (["run", "t01", "--seeds=-1"], "rising ranges"),
+    "seeds past counting": (
+        ["run", "t01", "--seeds", "0-999999999"],
+        "--seeds 0-999999999 asks for 1,000,000,000 seeds; allowed: 1,000",
+    ),
+    "seeds too many": (["run", "t01", "--seeds", "0-600,601-1000"], "asks for 1,001 seeds; allowed: 1,000"),
+    "negative": (["run", "t01", "-p", "epochs=-1"], "epochs of t01-tiny is a whole number from 0 to 92233"),
+    "beyond 64 bits": (["run", "t01", "-p", "epochs=9223372036854775808"], "from 0 to 9223372036854775807"),
     "seed and seeds": (["run", "t01", "--seed", "1", "--seeds", "2"], "either --seed N or --seeds"),
     "engine": (["run", "t01", "--engine", "slurm"], "unknown engine 'slurm'; allowed: local, dask"),
     "GPUs of local": (["run", "t01", "--gpus", "1"], "--scheduler and --gpus are options of --engine dask"),
@@ -77,6 +85,21 @@ def test_an_error_is_one_line_and_nothing_runs(paired: Chapter, case: str) -> No
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert not (paired.root / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "run", "verify", "pair"])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("_toc.yml", b"a: ["), ("_toc.yml", b""), ("book/t01-tiny.md", HEADER.encode() + b"\xff")],
+)
+def test_a_book_that_cannot_be_read_is_one_line(
+    paired: Chapter, command: str, file: str, content: bytes
+) -> None:
+    (paired.root / file).write_bytes(content)
+    result = labkit_command(command, *(["all"] if command == "run" else []))
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: cannot read {paired.root / file}: ")
+    assert result.output.count("\n") == 1
 
 
 def test_a_failing_chapter_does_not_stop_the_next_and_fails_the_command(paired: Chapter) -> None:
@@ -119,6 +142,7 @@ def test_list_shows_title_parameters_and_records(paired: Chapter) -> None:
         path = paired.root / "results" / "t01-tiny" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
+    (path.parent / "seed-abc.json").write_text("{}")
     assert labkit_command("list").output.splitlines() == [
         "t01-tiny: Tiny",
         "  parameters: profile (str, default 'smoke'), seed (int, default 0), epochs (int, default 0), "

@@ -1,139 +1,19 @@
-"""Many runs on an engine: each is done once, whoever is killed, and no run takes the cores of another."""
+"""Many runs on one machine: each is done once, whoever is killed, and no run takes the cores of another."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
-import pytest
-from click.testing import CliRunner, Result
-from conftest import HEADER
+from many_runs import COMMAND, Start, begun, book, done, is_alive, labkit_run, outcomes, started, until
 
-from labkit.batch import engines
-from labkit.batch.engines import cores
-from labkit.batch.jobs import seeds_of, shares
+from labkit.batch.jobs import cores, shares
+from labkit.batch.plan import seeds_of
 from labkit.chapters.chapter import Chapter
-from labkit.chapters.pairing import pair
-from labkit.commands.main import main
-from labkit.lab.provenance import code_hashes
 
-# A run says that it has begun, stops at its gate where the test has put one, and writes a record and a line.
-CHAPTER = """# Tiny
-
-```{code-cell}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-epochs = 0
-```
-
-```{code-cell}
-import json, os, pathlib, time
-from labkit.lab.record import Record
-
-root, environment = pathlib.Path(".."), os.environ
-(root / f"begun-{seed}-{os.getpid()}").write_text(environment.get("WORKER", "none"))
-while (root / f"gate-{seed}").exists():
-    time.sleep(0.02)
-if seed == 13:
-    raise ValueError("thirteen is too many")
-code = json.loads((root / "code.json").read_text())
-record = Record(
-    "t01-tiny",
-    profile,
-    seed,
-    {"epochs": epochs},
-    [{"name": "none", "images": 0, "fingerprint": "", "differences": ""}],
-    code,
-    {"sha": "a" * 40, "clean": True},
-    {"python": "3", "torch": "2"},
-    {"cpu": "one", "threads": 1},
-    rows={"R1": [{"seed": seed}]},
-)
-record.write(pathlib.Path(environment["LABKIT_RESULTS"]))
-line = [seed, *map(environment.get, ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "WORKER"))]
-with (root / "done.txt").open("a") as file:
-    file.write(" ".join(map(str, line)) + "\\n")
-```
-"""
-
-
-@pytest.fixture
-def book(tiny: Chapter, monkeypatch: pytest.MonkeyPatch) -> Chapter:
-    """A book whose one chapter writes a record."""
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    tiny.source.write_text(HEADER + CHAPTER)
-    pair(tiny)
-    # What a lab would find out by itself; here no kernel has to import torch.
-    (tiny.root / "code.json").write_text(json.dumps(code_hashes(tiny, "laptop")))
-    return tiny
-
-
-@pytest.fixture
-def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start Pythons that do not outlive the test."""
-    with ExitStack() as stack:
-
-        def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=os.environ | environment,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
-
-        yield start
-
-
-COMMAND = ("-c", "from labkit.commands.main import main; main()", "run", "t01", "--profile", "laptop")
-
-
-def labkit_run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["run", "t01", "--profile", "laptop", *arguments])
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def begun(book: Chapter, seed: int) -> list[int]:
-    """Return the processes that have begun the run."""
-    return [int(path.name.split("-")[2]) for path in book.root.glob(f"begun-{seed}-*")]
-
-
-def done(book: Chapter) -> list[list[str]]:
-    """Return seed, threads, waiting and worker of each finished run."""
-    path = book.root / "done.txt"
-    return sorted(line.split() for line in path.read_text().splitlines()) if path.exists() else []
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def outcomes(output: str) -> list[list[str]]:
-    """Return seed and outcome from the table."""
-    rows = [line.split(maxsplit=4) for line in output.splitlines()]
-    assert rows[0] == ["chapter", "profile", "seed", "seconds", "outcome"]
-    return [[seed, outcome.split(":")[0]] for _, _, seed, _, outcome in rows[1:]]
+__all__ = ["book", "started"]  # fixtures
 
 
 def test_a_record_of_this_code_is_skipped_and_a_failure_does_not_stop_the_rest(book: Chapter) -> None:
@@ -161,9 +41,69 @@ def test_a_record_of_this_code_is_skipped_and_a_failure_does_not_stop_the_rest(b
     assert [line[0] for line in done(book)] == ["0", "0", "1", "1", "1", "1"]
 
 
-def test_runs_side_by_side_divide_the_cores_and_stop_together(
-    book: Chapter, started: Callable[..., subprocess.Popen[str]]
+def test_force_runs_from_the_start_and_forgets_the_checkpoints_of_that_run_alone(book: Chapter) -> None:
+    labkit_run("--seeds", "0-1")
+    for times in (2, 3):
+        labkit_run("--seed", "0", "--force")
+        assert [line[-1] for line in done(book) if line[0] == "0"] == ["whole"] * times
+    for seed in (0, 1):
+        (book.root / "results" / "t01-tiny" / "laptop" / f"seed-{seed}.json").unlink()
+    labkit_run("--seeds", "0-1")
+    assert [line[-1] for line in done(book)] == ["resumed", "whole", "whole", "whole", "resumed", "whole"]
+
+
+def killed(book: Chapter, seed: int, attempt: int) -> None:
+    """Kill the process that runs the kernel of the run's last attempt, once that has begun."""
+    until(lambda: len(begun(book, seed)) == attempt)
+    [kernel] = filter(is_alive, begun(book, seed))
+    worker = subprocess.check_output(["ps", "-o", "ppid=", "-p", str(kernel)], text=True)
+    os.kill(int(worker), signal.SIGKILL)
+    until(lambda: not is_alive(kernel))
+
+
+def test_a_run_whose_process_is_killed_goes_on_once_and_force_does_not_start_it_anew(
+    book: Chapter, started: Start
 ) -> None:
+    labkit_run("--seeds", "0-1")
+    for seed in (0, 1):
+        (book.root / f"gate-{seed}").touch()
+        [kernel] = begun(book, seed)
+        (book.root / f"begun-{seed}-{kernel}").unlink()
+    process = started(*COMMAND, "--seeds", "0-1", "--jobs", "2", "--force")
+    killed(book, 1, attempt=1)
+    killed(book, 0, attempt=1)
+    until(lambda: len(begun(book, 1)) == len(begun(book, 0)) == 2)
+    killed(book, 0, attempt=2)
+    (book.root / "gate-1").unlink()
+    output, errors = process.communicate(timeout=40)
+    assert process.returncode == 1, errors
+    assert outcomes(output) == [["0", "failed"], ["1", "recorded"]]
+    assert output.splitlines()[1].endswith("failed: its process was killed twice, by signal 9")
+    told = [line for line in errors.replace("\r", "\n").splitlines() if "killed" in line]
+    assert sorted(told) == [
+        "Error: t01-tiny: its process was killed twice, by signal 9",
+        *(f"t01-tiny: the process of seed {n} was killed by signal 9; once more" for n in (0, 1)),
+    ]
+    # The first attempt began anew, the second went on from what the first had kept.
+    assert sorted(line[-1] for line in done(book) if line[0] == "1") == ["resumed", "whole"]
+
+
+def test_what_stops_a_process_before_its_answer_is_told_without_a_bar(book: Chapter, monkeypatch) -> None:
+    (book.root / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'labkit.batch.jobs' in sys.orig_argv:\n"
+        "    sys.stderr.write('t01: 50%|##  | 1/2\\rt01: 99%|### | 2/2\\rout of everything\\n')\n"
+        "    sys.stderr.flush()\n"
+        "    os._exit(3)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(book.root), prepend=os.pathsep)
+    result = labkit_run("--seeds", "0-1", "--jobs", "2")
+    assert result.exit_code == 1
+    failed = "t01-tiny: its process ended with exit code 3: out of everything"
+    assert result.stderr.count(f"Error: {failed}\n") == 2
+
+
+def test_runs_side_by_side_divide_the_cores_and_stop_together(book: Chapter, started: Start) -> None:
     for seed in (0, 1):
         (book.root / f"gate-{seed}").touch()
     process = started(*COMMAND, "--seeds", "0-2", "--jobs", "2", OMP_NUM_THREADS="7")
@@ -173,7 +113,7 @@ def test_runs_side_by_side_divide_the_cores_and_stop_together(
     until(lambda: begun(book, 2))
     until(lambda: len(done(book)) == 2)
     share = str(max(1, cores() // 2))
-    assert done(book) == [["0", share, "passive", "None"], ["2", share, "passive", "None"]]
+    assert [line[:3] for line in done(book)] == [["0", share, "passive"], ["2", share, "passive"]]
 
     [kernel] = begun(book, 1)
     process.send_signal(signal.SIGINT)
@@ -184,9 +124,7 @@ def test_runs_side_by_side_divide_the_cores_and_stop_together(
     assert not is_alive(kernel)
 
 
-def test_two_commands_asked_for_one_run_do_it_once(
-    book: Chapter, started: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_two_commands_asked_for_one_run_do_it_once(book: Chapter, started: Start) -> None:
     gate = book.root / "gate-4"
     gate.touch()
     first = started(*COMMAND, "--seed", "4")
@@ -198,71 +136,6 @@ def test_two_commands_asked_for_one_run_do_it_once(
     assert first.communicate(timeout=30)[0].startswith("t01-tiny: recorded: ")
     assert second.communicate(timeout=30)[0].startswith("t01-tiny: skipped: ")
     assert len(begun(book, 4)) == 1
-
-
-def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(
-    book: Chapter, started: Callable[..., subprocess.Popen[str]]
-) -> None:
-    file = book.root / "scheduler.json"
-    started("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-            "--scheduler-file", str(file))  # fmt: skip
-    workers = {}
-    until(file.exists)
-    until(file.read_text)
-    for name, options in (("a", ["--resources", "GPU=1"]), ("b", ["--resources", "GPU=1"]), ("c", [])):
-        workers[name] = started(
-            "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-nanny",
-            "--no-dashboard", "--local-directory", str(book.root / name), "--nthreads", "2", *options,
-            WORKER=name, OMP_NUM_THREADS="7",
-        )  # fmt: skip
-    (book.root / "gate-1").touch()
-    address = json.loads(file.read_text())["address"]
-    command = started(*COMMAND, "--seeds", "0-2", "--engine", "dask", "--gpus", "1", "--scheduler", address)
-    until(lambda: len(done(book)) == 2 and begun(book, 1))
-    [kernel] = begun(book, 1)
-    until(lambda: (book.root / f"begun-1-{kernel}").read_text())
-    holder = (book.root / f"begun-1-{kernel}").read_text()
-    workers[holder].kill()
-    until(lambda: not is_alive(kernel))
-    assert len(done(book)) == 2
-    (book.root / "gate-1").unlink()
-    output, errors = command.communicate(timeout=40)
-    assert command.returncode == 0, errors
-    assert outcomes(output) == [["0", "recorded"], ["1", "recorded"], ["2", "recorded"]]
-    assert len(begun(book, 1)) == 2
-    # A GPU for each run: one at a time on a worker, with all its cores; none where there is no GPU.
-    assert [line[:3] for line in done(book)] == [[seed, str(cores()), "None"] for seed in "012"]
-    [other] = {"a", "b"} - {holder}
-    assert done(book)[1][3] == other
-    assert {line[3] for line in done(book)} <= {"a", "b"}
-
-
-@pytest.mark.parametrize(
-    ("scheduler", "message"),
-    [
-        ([], "--engine dask needs --scheduler tcp://HOST:PORT or DASK_SCHEDULER_ADDRESS"),
-        (["--scheduler", "here"], "no dask scheduler answers at 'here' (ValueError: "),
-        (["--scheduler", "tcp://127.0.0.1:1"], "no dask scheduler answers at 'tcp://127.0.0.1:1' (OSError: "),
-    ],
-)
-def test_a_scheduler_that_does_not_answer_is_one_line(
-    book: Chapter, monkeypatch: pytest.MonkeyPatch, scheduler: list[str], message: str
-) -> None:
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    monkeypatch.setattr(engines, "PATIENCE", 0.5)
-    result = labkit_run("--engine", "dask", *scheduler)
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert result.stderr.startswith(f"Error: {message}")
-    assert result.stderr.count("\n") == 1
-
-
-def test_without_distributed_the_error_names_what_to_install(
-    book: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    result = labkit_run("--engine", "dask", "--scheduler", "tcp://127.0.0.1:1")
-    assert result.stderr == "Error: the engine dask needs: pip install 'labkit[cluster]'\n"
 
 
 def test_the_engines_wait_for_no_heavy_import() -> None:

@@ -61,9 +61,9 @@ def test_there_is_exactly_one_parameters_cell(cells: list[str]) -> None:
 
 
 def test_texts_become_the_types_of_the_defaults() -> None:
-    texts = ["epochs=3", "rate=2", "fast=true", "profile=full", "seed=-1"]
+    texts = ["epochs=3", "rate=2", "fast=true", "profile=full", "seed=7"]
     values = from_texts(texts, DEFAULTS, "p01")
-    assert values == {"epochs": 3, "rate": 2.0, "fast": True, "profile": "full", "seed": -1}
+    assert values == {"epochs": 3, "rate": 2.0, "fast": True, "profile": "full", "seed": 7}
     assert [type(value) for value in values.values()] == [int, float, bool, str, int]
     assert from_texts(["fast=false"], DEFAULTS, "p01") == {"fast": False}
     assert from_texts(["profile=a=b"], DEFAULTS, "p01") == {"profile": "a=b"}
@@ -79,6 +79,7 @@ def test_texts_become_the_types_of_the_defaults() -> None:
         ("rate=much", f"parameter rate of p01 is float, not 'much'; {HAS}"),
         ("fast=1", f"parameter fast of p01 is bool, not '1'; {HAS}"),
         ("fast=False", f"parameter fast of p01 is bool, not 'False'; {HAS}"),
+        ("epochs=" + "9" * 5_000, f"parameter epochs of p01 is int, not '{'9' * 5_000}'; {HAS}"),
         ("epochs", "a parameter is given as name=value, not as 'epochs'"),
     ],
 )
@@ -103,6 +104,29 @@ def test_a_float_takes_an_int_and_no_other_type_passes_for_another() -> None:
             checked({name: value}, DEFAULTS, "p01")
     with pytest.raises(LabkitError, match="smoke, laptop, full"):
         checked({"profile": "huge"}, DEFAULTS, "p01")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", -1, "parameter epochs of p01 is a whole number from 0 to 9223372036854775807"),
+        ("epochs", 2**63, "parameter epochs of p01 is a whole number from 0 to 9223372036854775807"),
+        ("seed", 2**70, "parameter seed of p01 is a whole number from 0 to 9223372036854775807"),
+        ("below", -(2**64), "parameter below of p01 is a whole number from -92233720368547758"),
+        ("rate", float("nan"), "parameter rate of p01 is a finite number, not nan"),
+        ("rate", float("inf"), "parameter rate of p01 is a finite number, not inf"),
+        ("rate", 2**64, "parameter rate of p01 is float, not 18446744073709551616"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises(LabkitError) as caught:
+        checked({name: value}, DEFAULTS | {"below": -1}, "p01")
+    assert str(caught.value).startswith(message)
+
+
+def test_the_ends_of_the_range_are_accepted() -> None:
+    values = {"epochs": 2**63 - 1, "seed": 0, "rate": -0.5, "below": -5}
+    assert checked(values, DEFAULTS | {"below": -1}, "p01") == values
 
 
 def bad_parameter(rng: random.Random) -> dict[str, Any]:

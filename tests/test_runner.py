@@ -16,6 +16,7 @@ import pytest
 
 from labkit.batch.runner import run
 from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import pair
 from labkit.errors import LabkitError
 
 
@@ -60,6 +61,28 @@ def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> 
 
     run(paired, "smoke", 0, {"epochs": 0})
     assert files(paired) == ["seed-0.ipynb"]
+
+
+def test_a_kernel_that_dies_is_one_line(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    paired.source.write_text(paired.source.read_text().replace("import time", "os.kill(os.getpid(), 9)"))
+    pair(paired)
+    told = []
+    for start in (
+        "",  # it lives until the last cell
+        "import os, sys\nif 'ipykernel_launcher' in sys.orig_argv:\n    os._exit(1)\n",
+    ):
+        (paired.root / "sitecustomize.py").write_text(start)
+        monkeypatch.setenv("PYTHONPATH", str(paired.root), prepend=os.pathsep)
+        with pytest.raises(LabkitError) as caught:
+            run(paired, "smoke", 0, {})
+        told.append(str(caught.value))
+        assert files(paired) == ["seed-0.failed.ipynb"]
+    died = "t01-tiny: the kernel died, perhaps for want of memory"
+    kept = "runs/t01-tiny/smoke/seed-0.failed.ipynb has the cells before"
+    assert told == [
+        f"{died} (Kernel died); {kept}",
+        f"{died} (Kernel died before replying to kernel_info); {kept}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from labkit.batch.jobs import Job, Outcome, perform, perform_apart, shares
-from labkit.errors import LabkitError, one_line
-
-if TYPE_CHECKING:
-    from distributed import Client
+from labkit.batch.cluster import Dask
+from labkit.batch.jobs import cores, perform, perform_apart, shares
+from labkit.batch.plan import Job, Outcome
+from labkit.errors import LabkitError
 
 ENGINES = ("local", "dask")
-PATIENCE = 5  # seconds for a scheduler to answer
+ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[\w.:%]+\]):[0-9]{1,5}")
 
 
 class Engine(Protocol):
@@ -53,64 +53,6 @@ class Local:
             os.close(leash)
 
 
-@dataclass(frozen=True)
-class Dask:
-    """A dask.distributed cluster whose workers see the book's folder under the same path.
-
-    Each job asks for `gpus` of the resource ``GPU``. The job of a worker that dies goes to another one.
-    """
-
-    scheduler: str
-    gpus: int = 0
-
-    def outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
-        """Yield the outcomes; when closed, jobs that no worker has begun are withdrawn.
-
-        Raises LabkitError where distributed is not installed or no scheduler answers.
-        """
-        try:
-            from distributed import as_completed
-        except ImportError as error:
-            raise LabkitError("the engine dask needs: pip install 'labkit[cluster]'") from error
-        with self._client() as client:
-            able = client.scheduler_info(n_workers=-1)["workers"].values()
-            if not any(worker["resources"].get("GPU", 0) >= self.gpus for worker in able):
-                needed = f" with --resources GPU={self.gpus}" if self.gpus else ""
-                print(f"{self.scheduler} has no worker{needed} yet: waiting for one", file=sys.stderr)
-            wants = {"GPU": self.gpus} if self.gpus else None
-            # pure=False: the outcome depends on files, so dask must not answer from what it remembers.
-            futures = {
-                client.submit(_on_worker, job, self.gpus, resources=wants, pure=False): job for job in jobs
-            }
-            for future in as_completed(futures, loop=client.loop):
-                lost = future.exception()
-                yield (
-                    Outcome(futures[future], "failed", one_line(type(lost).__name__, str(lost)))
-                    if lost
-                    else future.result()
-                )
-
-    def _client(self) -> Client:
-        from distributed import Client
-
-        try:
-            return Client(self.scheduler, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
-            reason = one_line(type(error).__name__, str(error))
-            raise LabkitError(f"no dask scheduler answers at {self.scheduler!r} ({reason})") from error
-
-
-def _on_worker(job: Job, gpus: int) -> Outcome:
-    """Run the job with its share of the worker's cores: as many run beside it as have threads and GPUs."""
-    from distributed import get_worker
-
-    state: Any = get_worker().state
-    side_by_side = state.nthreads
-    if gpus:
-        side_by_side = min(side_by_side, int(state.total_resources["GPU"] // gpus))
-    return perform_apart(job, shares(cores(), side_by_side))
-
-
 def choose(
     name: str, *, side_by_side: int | None, scheduler: str | None, gpus: int | None, verbose: bool
 ) -> Engine:
@@ -128,14 +70,11 @@ def choose(
     address = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if not address:
         raise LabkitError("--engine dask needs --scheduler tcp://HOST:PORT or DASK_SCHEDULER_ADDRESS")
+    if not ADDRESS.fullmatch(address):
+        raise LabkitError(
+            f"a scheduler's address is tcp://HOST:PORT or tls://HOST:PORT, not {address[:100]!r}"
+        )
     return Dask(address, gpus or 0)
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def watched(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:

@@ -1,10 +1,10 @@
-"""A job: one run of one chapter, as plain values, done once however many processes are asked for it."""
+"""Doing a job: once, however many processes are asked for it, here or in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,89 +12,20 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from labkit.batch.plan import Job, Outcome, State
 from labkit.errors import LabkitError, one_line
+from labkit.paths import write_atomically
 
 if TYPE_CHECKING:
     from labkit.chapters.chapter import Chapter
 
-State = Literal["recorded", "executed", "skipped", "failed"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to run; every field is text, a number or a boolean, so that a job travels anywhere."""
-
-    slug: str
-    profile: str
-    seed: int
-    parameters: dict[str, int | float | bool | str]
-    root: str
-    force: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a job; `detail` is one line: the file written or found, or what went wrong.
-
-    A run is `recorded` under results/, or only `executed`: the smoke profile, and trials of other parameters.
-    """
-
-    job: Job
-    state: State
-    detail: str
-    seconds: float = 0.0
-
-
-def seeds_of(seed: int | None, seeds: str | None) -> list[int]:
-    """Return the seeds that ``--seed`` and ``--seeds`` ask for, in order and each once; 0 where neither does.
-
-    `seeds` holds numbers and ranges: ``0,1,2`` or ``0-2,7``. Raises LabkitError for anything else.
-    """
-    if seeds is None:
-        return [seed or 0]
-    if seed is not None:
-        raise LabkitError("use either --seed N or --seeds N,N,…, not both")
-    found: dict[int, None] = {}
-    for part in seeds.split(","):
-        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if first > last:
-            raise LabkitError(
-                f"--seeds takes whole numbers and rising ranges such as 0,1,2 or 0-2, not {seeds!r}"
-            )
-        found |= dict.fromkeys(range(first, last + 1))
-    return list(found)
-
-
-def planned(
-    names: Sequence[str], profile: str, seeds: Sequence[int], texts: Sequence[str], *, force: bool = False
-) -> list[Job]:
-    """Return the jobs for chapters (or ``all``) and seeds, once every name and parameter has been checked.
-
-    Raises LabkitError for the first that is unknown or of another type.
-    """
-    from labkit.batch.runner import defaults_of
-    from labkit.chapters.chapter import chapters, find_chapter
-    from labkit.chapters.parameters import checked, from_texts
-
-    for option in ("profile", "seed"):
-        if any(text.startswith(f"{option}=") for text in texts):
-            raise LabkitError(f"use --{option}, not -p {option}=…")
-    jobs = []
-    for chapter in chapters() if tuple(names) == ("all",) else dict.fromkeys(map(find_chapter, names)):
-        defaults = defaults_of(chapter)
-        parameters = from_texts(texts, defaults, chapter.slug)
-        for seed in seeds:
-            checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-            jobs.append(Job(chapter.slug, profile, seed, parameters, str(chapter.root), force))
-    return jobs
 
 
 def perform(job: Job, *, verbose: bool = False) -> Outcome:
@@ -109,6 +40,9 @@ def perform(job: Job, *, verbose: bool = False) -> Outcome:
             state, detail = _record_or_run(job, verbose)
     except LabkitError as error:
         state, detail = "failed", str(error)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        folder = _path(job, "").parent.relative_to(job.root)
+        state, detail = "failed", f"{job.slug}: cannot run in {folder}: {error.strerror or error}"
     except Exception as error:
         traceback.print_exc()
         state, detail = "failed", f"{job.slug}: {one_line(type(error).__name__, str(error))}"
@@ -119,7 +53,7 @@ def _alone(job: Job) -> AbstractContextManager[object]:
     """Return the held lock of this run, after a line where another process had it."""
     from filelock import FileLock, Timeout
 
-    path = Path(job.root, "runs", job.slug, job.profile, f"seed-{job.seed}.lock")
+    path = _path(job, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -127,6 +61,24 @@ def _alone(job: Job) -> AbstractContextManager[object]:
     except Timeout:
         print(f"{job.slug}: another process has seed {job.seed}; waiting for it", file=sys.stderr)
         return lock.acquire()
+
+
+def _path(job: Job, suffix: str) -> Path:
+    """Return the place under ``runs/`` of this run's lock; without a suffix, of its checkpoints."""
+    return Path(job.root, "runs", job.slug, job.profile, f"seed-{job.seed}{suffix}")
+
+
+def _forget(checkpoints: Path, who: str) -> None:
+    """Remove the checkpoints of a run that `who` wants from its start, but not those it has made for `who`.
+
+    A job whose process died comes again, here or on another machine, and goes on from its last checkpoint.
+    """
+    mark = checkpoints / "forced"
+    if mark.is_file() and mark.read_text() == who:
+        return
+    if checkpoints.exists():
+        shutil.rmtree(checkpoints)
+    write_atomically(mark, who.encode())
 
 
 def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
@@ -137,6 +89,8 @@ def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
     record = record_of(chapter, job.profile, job.seed, job.parameters)
     if record and not job.force and _is_current(record, chapter):
         return "skipped", f"{record.relative_to(chapter.root)} is made by this code; --force runs it again"
+    if job.force:
+        _forget(_path(job, ""), job.force)
     executed = run(chapter, job.profile, job.seed, job.parameters, verbose=verbose)
     if record and record.is_file():
         return "recorded", str(record.relative_to(chapter.root))
@@ -158,6 +112,13 @@ def _is_current(path: Path, chapter: Chapter) -> bool:
     return code_state([read_record(path)], chapter).word != "stale"
 
 
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def shares(cores: int, side_by_side: int) -> dict[str, str]:
     """Return the environment of each of the jobs that divide `cores` among them.
 
@@ -172,9 +133,27 @@ def perform_apart(job: Job, environment: Mapping[str, str], leash: int = subproc
 
     The process stops itself, and its kernel, when nobody is left who holds the other end of `leash`: it
     never outlives the process that asked for it, even one that was killed. Until it has stopped it keeps
-    the run locked.
+    the run locked. One that is killed itself, perhaps for want of memory, is followed by a second, which goes
+    on from the last checkpoint.
     """
+    from tqdm import tqdm
+
     started = time.monotonic()
+    for again in (True, False):
+        code, answer, last = _process(job, environment, leash)
+        if code >= 0 or not again:
+            break
+        told = f"{job.slug}: the process of seed {job.seed} was killed by signal {-code}; once more"
+        tqdm.write(told, file=sys.stderr)
+    try:
+        return Outcome(job, **json.loads(answer))
+    except (ValueError, TypeError):
+        ended = f"was killed twice, by signal {-code}" if code < 0 else f"ended with exit code {code}: {last}"
+        return Outcome(job, "failed", one_line(job.slug, f"its process {ended}"), time.monotonic() - started)
+
+
+def _process(job: Job, environment: Mapping[str, str], leash: int) -> tuple[int, str, str]:
+    """Return exit code, answer and last line of error of a process that has performed the job."""
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "labkit.batch.jobs", json.dumps(asdict(job))],
@@ -191,12 +170,9 @@ def perform_apart(job: Job, environment: Mapping[str, str], leash: int = subproc
             assert process.stdout
             answer = process.stdout.read()
         errors.seek(0)
-        last = "".join(errors.readlines()[-1:]).strip()
-    try:
-        return Outcome(job, **json.loads(answer))
-    except (ValueError, TypeError):
-        detail = f"{job.slug}: its process ended with exit code {process.returncode}: {last or 'no message'}"
-        return Outcome(job, "failed", detail, time.monotonic() - started)
+        # A progress bar goes back to the start of its line.
+        last = errors.read().rstrip().rpartition("\n")[2].rpartition("\r")[2]
+    return process.returncode, answer, last
 
 
 def _stop_when_left_alone() -> None:

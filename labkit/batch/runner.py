@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import papermill
-from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from labkit.chapters.chapter import Chapter
@@ -83,10 +82,10 @@ def run(
             f"{chapter.slug}: cell In [{error.exec_count}] of {failed.relative_to(chapter.root)} failed: "
             f"{one_line(error.ename, error.evalue)}"
         ) from error
-    except DeadKernelError as error:
+    except RuntimeError as error:  # the kernel did not start, or died
         running.replace(failed)
         raise LabkitError(
-            f"{chapter.slug}: the kernel died, perhaps for want of memory; "
+            f"{chapter.slug}: the kernel died, perhaps for want of memory ({error}); "
             f"{failed.relative_to(chapter.root)} has the cells before"
         ) from error
     failed.unlink(missing_ok=True)

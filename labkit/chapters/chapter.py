@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jupytext
 import yaml
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 from labkit.paths import book_root
 
 
@@ -37,40 +38,58 @@ class Chapter:
         return self.slug.split("-")[0]
 
     def read(self) -> Any:
-        """Return the source as a notebook object (`nbformat.NotebookNode`)."""
-        return jupytext.read(self.source, fmt="md:myst")
+        """Return the source as an `nbformat.NotebookNode`; raises LabkitError where it is not MyST."""
+        with _reading(self.source):
+            return jupytext.read(self.source, fmt="md:myst")
 
     def title(self) -> str:
         """Return the first heading of the source."""
-        for line in self.source.read_text(encoding="utf-8").splitlines():
+        with _reading(self.source):
+            text = self.source.read_text(encoding="utf-8")
+        for line in text.splitlines():
             if line.startswith("# "):
                 return line[2:].strip()
         raise LabkitError(f"{self.source} has no title: it needs a line that starts with '# '")
 
 
 def toc_pages(root: Path) -> list[str]:
-    """Return the pages that `_toc.yml` names, such as ``book/intro``, at any depth and in their order."""
+    """Return the pages that `_toc.yml` names, such as ``book/intro``, at any depth and in their order.
 
-    def files(entry: Any) -> Iterator[str]:
+    Raises LabkitError where it is not YAML, or not a table of contents.
+    """
+
+    def files(entry: Any) -> Iterator[Any]:
         if isinstance(entry, dict):
             yield from (entry[key] for key in ("root", "file") if key in entry)
         for value in entry.values() if isinstance(entry, dict) else entry:
             if isinstance(value, dict | list):
                 yield from files(value)
 
-    return list(files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+    path = root / "_toc.yml"
+    with _reading(path):
+        toc = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(toc, dict) or "root" not in toc:
+            raise ValueError("a table of contents begins with format: jb-book and root: PAGE")
+        pages = list(files(toc))
+        for page in pages:
+            if not isinstance(page, str):
+                raise ValueError(f"a page is named by its path without .md, not by {page!r}")
+    return pages
 
 
 def chapters(root: Path | None = None) -> list[Chapter]:
     """Return all executable chapters in the order of `_toc.yml` (its pages whose source names a kernel).
 
-    Raises LabkitError for a page with a kernel outside `book/` itself, where a chapter's source is.
+    Raises LabkitError for a page with a kernel outside `book/` itself, where a chapter's source is, and
+    for one that cannot be read.
     """
     root = root or book_root()
     found = []
     for page in toc_pages(root):
         path = root / f"{page}.md"
-        if path.is_file() and "\nkernelspec:" in path.read_text(encoding="utf-8")[:2000]:
+        with _reading(path):
+            has_kernel = path.is_file() and "\nkernelspec:" in path.read_text(encoding="utf-8")[:2000]
+        if has_kernel:
             chapter = Chapter(path.stem, root)
             if chapter.source != path:
                 raise LabkitError(f"_toc.yml: {page} has a kernel; a chapter must be in book/ itself")
@@ -86,3 +105,12 @@ def find_chapter(name: str, root: Path | None = None) -> Chapter:
             return chapter
     names = ", ".join(chapter.slug for chapter in there) or "none"
     raise LabkitError(f"unknown chapter {name!r}; the book has: {names}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise LabkitError, which names the file, in place of whatever reading and parsing it raise."""
+    try:
+        yield
+    except Exception as error:
+        raise LabkitError(one_line(f"cannot read {path}", str(error))) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from labkit.errors import LabkitError
 from labkit.profile import checked_profile
 
 Value = int | float | bool | str
+LARGEST = 2**63 - 1  # what torch counts with
 
 
 def parameters_of(notebook: Any, chapter: str) -> dict[str, Value]:
@@ -47,15 +49,21 @@ def parameters_of(notebook: Any, chapter: str) -> dict[str, Value]:
 def checked(values: Mapping[str, Any], defaults: Mapping[str, Value], chapter: str) -> dict[str, Value]:
     """Return `values` once each has a known name and the type of its default (an int may stand for a float).
 
-    Raises LabkitError, in one line that names what the chapter has, for the first that does not.
+    A whole number has 64 bits, and none is negative where the default is not: it counts something. Raises
+    LabkitError, in one line that names what the chapter has, for the first that does not fit.
     """
     accepted: dict[str, Value] = {}
     for name, value in values.items():
-        kind = type(_default(name, defaults, chapter))
-        if kind is float and type(value) is int:
+        default: Any = _default(name, defaults, chapter)
+        kind = type(default)
+        if kind is float and type(value) is int and abs(value) <= LARGEST:
             value = float(value)
         if type(value) is not kind:
             raise _wrong_type(name, value, defaults, chapter)
+        if kind is int and not (least := 0 if default >= 0 else -LARGEST) <= value <= LARGEST:
+            raise LabkitError(f"parameter {name} of {chapter} is a whole number from {least} to {LARGEST}")
+        if kind is float and not math.isfinite(value):
+            raise LabkitError(f"parameter {name} of {chapter} is a finite number, not {value}")
         if name == "profile":
             checked_profile(str(value))
         accepted[name] = value

@@ -8,9 +8,22 @@ import click
 
 from labkit.errors import LabkitError
 
+LONGEST_WORD = 500  # characters: what a message repeats, it can hold
+
 
 class OneLineErrors(click.Group):
     """A group of commands in which every LabkitError becomes click's `Error: …` line and exit code 1."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; raises click.UsageError for a word that is too long or has characters one cannot see."""
+        for word in args:
+            if len(word) > LONGEST_WORD:
+                raise click.UsageError(
+                    f"{word[:40]!r}… has {len(word):,} characters; allowed: {LONGEST_WORD}", ctx
+                )
+            if not word.isprintable():
+                raise click.UsageError(f"{word[:40]!r} has invisible characters; allowed: text", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; raises click.ClickException in place of LabkitError."""

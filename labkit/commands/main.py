@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import labkit
+from labkit.batch.plan import LARGEST_SEED
 from labkit.commands.book import book, pdf
 from labkit.commands.errors import OneLineErrors
 from labkit.commands.records import replay, verify
@@ -85,9 +86,8 @@ def _records(folder: Path) -> str:
 
     found = []
     for profile in PROFILES:
-        seeds = sorted(
-            int(path.stem.removeprefix("seed-")) for path in (folder / profile).glob("seed-*.json")
-        )
+        names = [path.stem.removeprefix("seed-") for path in (folder / profile).glob("seed-*.json")]
+        seeds = sorted(int(name) for name in names if name.isdecimal())
         if seeds:
             found.append(f"{profile} seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
     return "; ".join(found) or "none"
@@ -96,15 +96,15 @@ def _records(folder: Path) -> str:
 @main.command()
 @click.argument("names", metavar="CHAPTER...", nargs=-1, required=True)
 @click.option("--profile", default="smoke", show_default=True, help="Size: smoke, laptop or full.")
-@click.option("--seed", type=click.IntRange(min=0), help="One seed.  [default: 0]")
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="One seed.  [default: 0]")
 @click.option("--seeds", metavar="N,N-M,…", help="Several seeds: 0,1,2 or 0-2.")
 @click.option("-p", "texts", metavar="NAME=VALUE", multiple=True, help="A parameter; may be repeated.")
-@click.option("--force", is_flag=True, help="Run again what is recorded.")
+@click.option("--force", is_flag=True, help="Run, and train, again what is recorded.")
 @click.option("--verbose", is_flag=True, help="Show what the chapter prints.")
 @click.option("--engine", default="local", show_default=True, help="Where: local or dask.")
-@click.option("--jobs", type=click.IntRange(min=1), help="local: runs side by side.  [default: 1]")
-@click.option("--scheduler", metavar="ADDRESS", help="dask: tcp://HOST:PORT, or DASK_SCHEDULER_ADDRESS.")
-@click.option("--gpus", type=click.IntRange(min=0), help="dask: GPUs for each run.  [default: 0]")
+@click.option("--jobs", type=click.IntRange(1, 1_000), help="local: runs side by side.  [default: 1]")
+@click.option("--scheduler", metavar="ADDRESS", help="dask: tcp://HOST:PORT or tls://HOST:PORT.")
+@click.option("--gpus", type=click.IntRange(0, 1_000), help="dask: GPUs for each run.  [default: 0]")
 @click.pass_context
 def run(
     context: click.Context,
@@ -136,7 +136,7 @@ def run(
     that fails does not stop the others; the exit code is then 1 (130 after Ctrl-C).
     """
     from labkit.batch.engines import choose, table, watched
-    from labkit.batch.jobs import planned, seeds_of
+    from labkit.batch.plan import planned, seeds_of
 
     chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
     plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)

@@ -1,0 +1,62 @@
+"""`--force` trains again what has been trained, to the same rows."""
+
+from __future__ import annotations
+
+import json
+
+from click.testing import CliRunner
+from conftest import HEADER
+
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import pair
+from labkit.commands.main import main
+
+STEPS = 12
+# A training that is checkpointed, and that leaves a line for each step it computes.
+CHAPTER = f"""# Tiny
+
+```{{code-cell}}
+:tags: [parameters]
+
+profile = "smoke"
+seed = 0
+```
+
+```{{code-cell}}
+import torch
+
+import labkit
+from labkit.data.augment import raw
+from labkit.data.batches import Loader
+from labkit.data.embedded import glyphs
+from labkit.training.callbacks import Callback
+from labkit.training.fit import fit
+
+class Tell(Callback):
+    def on_step_end(self, training):
+        with open("../steps", "a") as file:
+            print(training.step, file=file)
+
+lab = labkit.open_lab("t01-tiny", profile=profile, seed=seed)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
+optimizer = torch.optim.SGD(model.parameters(), 1e-5)
+loader = Loader(glyphs("train", 80), 20, [raw], seed)
+history = fit(model, loader, {STEPS}, optimizer, callbacks=[Tell(), *lab.checkpoint("net")])
+lab.record("R1", [{{"step": step, "loss": loss}} for step, loss in history.sampled("loss", 1)])
+lab.close()
+```
+"""
+
+
+def test_force_trains_again_to_the_same_rows(tiny: Chapter) -> None:
+    tiny.source.write_text(HEADER + CHAPTER)
+    pair(tiny)
+    record = tiny.root / "results" / "t01-tiny" / "laptop" / "seed-0.json"
+    rows = []
+    for option in ((), ("--force",)):
+        result = CliRunner().invoke(main, ["run", "t01", "--profile", "laptop", *option])
+        assert result.stdout == "t01-tiny: recorded: results/t01-tiny/laptop/seed-0.json\n"
+        rows.append(json.loads(record.read_text())["rows"])
+    assert (tiny.root / "steps").read_text().split() == 2 * [str(step) for step in range(STEPS)]
+    assert len(rows[0]["R1"]) == STEPS
+    assert rows[0] == rows[1]
