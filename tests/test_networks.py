@@ -242,14 +242,23 @@ def test_an_apot_convolution_by_hand(bits: int) -> None:
     assert torch.allclose(layer(x), F.conv2d(act, by_hand, None, 2, 1), atol=1e-5)
 
 
-def test_the_thresholds_learn_as_in_the_paper() -> None:
-    """d q / d alpha is sign(w) outside the threshold, q(w / alpha) - w / alpha inside; inputs likewise."""
-    alpha = torch.tensor(0.5, requires_grad=True)
-    x = torch.tensor([0.1, 0.3, 0.7])
-    (nearest((x / alpha).clamp(max=1), levels(2)) * alpha).sum().backward()
-    inside = (0.25 - 0.2) + (0.5 - 0.6)
-    assert alpha.grad is not None
-    assert alpha.grad.item() == pytest.approx(inside + 1, abs=1e-6)
+def test_the_thresholds_learn() -> None:
+    """The gradient of alpha is 1 from x above alpha, level - x / alpha from x below; weights likewise."""
+    layer = ApotConv2d(1, 2, 1, 1, 0, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))  # of standard deviation sqrt(2)
+        layer.weight_alpha.fill_(1)
+        layer.act_alpha.fill_(0.5)
+    x = torch.tensor([0.1, 0.3, 0.7]).view(1, 1, 1, 3).requires_grad_()
+    y = layer(x)[0, 0]
+    y.sum().backward()
+    assert torch.allclose(y, torch.tensor([[0.125, 0.25, 0.5]]))
+    assert x.grad is not None
+    assert x.grad.flatten().tolist() == [1, 1, 0]
+    assert layer.act_alpha.grad is not None
+    assert layer.act_alpha.grad.item() == pytest.approx((0.25 - 0.2) + (0.5 - 0.6) + 1, abs=1e-6)
+    assert layer.weight_alpha.grad is not None
+    assert layer.weight_alpha.grad.item() == pytest.approx(0.875 * (1 - 0.5**0.5), abs=1e-6)
 
 
 def test_eight_bits_are_127ths_of_the_largest() -> None:

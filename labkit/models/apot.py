@@ -37,7 +37,7 @@ def nearest(x: Tensor, allowed: Tensor) -> Tensor:
     The gradient passes as if nothing had been rounded (the straight-through estimator).
     """
     middles = (allowed[1:] + allowed[:-1]) / 2
-    rounded = allowed[torch.bucketize(x.detach(), middles)]
+    rounded = allowed[torch.bucketize(x.detach().contiguous(), middles)]
     return rounded + (x - x.detach())
 
 
@@ -46,7 +46,8 @@ class ApotConv2d(nn.Conv2d):
 
     The weights, less their mean and divided by their standard deviation, are cut at `weight_alpha`; their
     magnitudes take the levels of bits - 1 bits, the sign the other. The inputs, none of them negative, are
-    cut at `act_alpha` and take the levels of `bits` bits. Both thresholds are parameters.
+    cut at `act_alpha` and take the levels of `bits` bits. Both thresholds are parameters. A gradient passes the
+    rounding straight, and stops where a value is cut.
     """
 
     weight_levels: Tensor

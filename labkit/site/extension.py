@@ -31,6 +31,7 @@ from labkit.lab.exercises import TAG
 from labkit.site.datasets import setup_datasets
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
+from labkit.site.pretrained import setup_pretrained
 from labkit.site.redirects import setup_redirects
 from labkit.site.scoreboard import setup_scoreboard
 
@@ -56,6 +57,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     setup_page(app)
     setup_scoreboard(app)
     setup_datasets(app)
+    setup_pretrained(app)
     setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
