@@ -34,6 +34,11 @@ def data_folder() -> Path:
     return Path(cache).expanduser() / "labkit" / "data"
 
 
+def weights_file(name: str) -> Path:
+    """Where the weights of the pretrained network `name` are kept: `weights/<name>.safetensors` there."""
+    return data_folder() / "weights" / f"{name}.safetensors"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` under a temporary name, then rename: readers see the old file or the new one.
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pybtex.database import parse_string
 
+from labkit.data import fetch_weights
+from labkit.data.weights import WEIGHTS
+from labkit.errors import LabkitError
 from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
@@ -71,3 +76,27 @@ def test_page_and_citation_file_cite_the_same_book(field: str) -> None:
         "url": CONFIG["repository"]["url"],
     }
     assert page[field] == str(file[field]) == config[field]
+
+
+KNOWN_LICENCES = {"MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"}
+
+
+def test_public_weights_are_under_a_licence_or_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(fetch_weights, "download", lambda name, *_: pytest.fail(f"downloads {name}"))
+    without = {name for name, weights in WEIGHTS.items() if weights.licence not in KNOWN_LICENCES}
+    assert {WEIGHTS[name].licence for name in without} == {"none stated"}
+    assert len(without) == 6
+    for name in without:
+        with pytest.raises(LabkitError, match=re.escape(WEIGHTS[name].address)):
+            fetch_weights.fetch_weights(name)
+
+
+def test_no_data_and_no_weights_of_others_are_in_the_repository() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=BOOK, capture_output=True, text=True, check=True)
+    files = done.stdout.splitlines()
+    assert "LICENSE" in files
+    kinds = (".safetensors", ".pt", ".pth", ".th", ".tar", ".gz", ".h5", ".hdf5", ".npz", ".npy", ".pkl")
+    assert [file for file in files if file.endswith(kinds)] == []

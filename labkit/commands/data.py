@@ -1,4 +1,4 @@
-"""`labkit data`: which data sets are here, what is known about them, and fetching them."""
+"""`labkit data`: which data sets and public weights are here, what is known of them, and fetching them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from labkit.commands.errors import OneLineErrors
 from labkit.data import store
 from labkit.data.fetch import USUAL
 from labkit.data.fetch import fetch as fetch_set
+from labkit.data.fetch_weights import fetch_weights
 from labkit.data.sources import SOURCES
+from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
-from labkit.paths import data_folder
+from labkit.paths import data_folder, weights_file
 
 EMBEDDED = {"glyphs": "embedded, generated, no file: ten glyphs in colour, 32x32x3, any number of images"}
 
@@ -20,14 +22,14 @@ EMBEDDED = {"glyphs": "embedded, generated, no file: ten glyphs in colour, 32x32
 @click.group(cls=OneLineErrors, invoke_without_command=True)
 @click.pass_context
 def data(ctx: click.Context) -> None:
-    """Data sets: list them, show one, fetch some. Without a command: list."""
+    """Data sets and pretrained networks: list them, show one, fetch some. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_sets)
 
 
 @data.command("list")
 def list_sets() -> None:
-    """List the data sets that are here, and those that can be fetched."""
+    """List the data sets that are here, those that can be fetched, and the pretrained networks."""
     click.echo("Embedded:")
     for name, what in EMBEDDED.items():
         click.echo(f"  {name:<14} {what}")
@@ -45,6 +47,10 @@ def list_sets() -> None:
         click.echo("Not there; `labkit data fetch NAME` downloads:")
         for name in absent:
             click.echo(f"  {name:<14} {SOURCES[name].description} ({_megabytes(SOURCES[name].size)})")
+    click.echo(f"Pretrained networks, in {weights_file('NAME').parent}; `labkit data fetch NAME` downloads:")
+    for name, weights in WEIGHTS.items():
+        state = "here" if weights_file(name).is_file() else "-"
+        click.echo(f"  {name:<29} {state:<5} {weights.description}; licence: {weights.licence}")
 
 
 def _lines(name: str) -> list[str]:
@@ -62,7 +68,7 @@ def _lines(name: str) -> list[str]:
 @data.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show all that is known about the data set NAME, and check its file against its card."""
+    """Show all that is known about NAME, and check the file of a data set against its card."""
     if name in EMBEDDED:
         click.echo(f"{name}: {EMBEDDED[name]}")
     elif name in store.available():
@@ -78,9 +84,19 @@ def show(name: str) -> None:
         click.echo(f"  cite: {source.citation}")
         for mirror in source.mirrors:
             click.echo(f"  from {mirror}")
+    elif name in WEIGHTS:
+        weights, path = WEIGHTS[name], weights_file(name)
+        where = path if path.is_file() else f"not there, fetch it with `labkit data fetch {name}`"
+        click.echo(f"{name}: {weights.description}; {where}")
+        click.echo(
+            f"  right: {weights.measured:.2f} % of the test images, published: {weights.published or '-'}"
+        )
+        click.echo(f"  {weights.size / 1e6:.1f} MB, licence: {weights.licence}")
+        click.echo(f"  cite: {weights.citation}")
+        click.echo(f"  from {weights.address}")
     else:
-        known = dict.fromkeys([*EMBEDDED, *store.available(), *SOURCES])
-        raise LabkitError(f'no data set "{name}"; there are: {", ".join(known)}')
+        known = dict.fromkeys([*EMBEDDED, *store.available(), *SOURCES, *WEIGHTS])
+        raise LabkitError(f'no data set or network "{name}"; there are: {", ".join(known)}')
 
 
 @data.command()
@@ -96,20 +112,22 @@ def show(name: str) -> None:
     help="Speed in kB/s below which the next server is tried.",
 )
 def fetch(names: tuple[str, ...], mirrors: tuple[str, ...], min_speed: float) -> None:
-    """Download data sets NAME... into the data folder.
+    """Download data sets, or the weights of pretrained networks, NAME... into the data folder.
 
-    A set that is there and intact costs nothing; a download that was interrupted goes on where it stopped.
+    What is there and intact costs nothing; a download that was interrupted goes on where it stopped.
 
     \b
     Examples:
       labkit data fetch cifar10
       labkit data fetch mnist fashion_mnist
+      labkit data fetch cifar10_resnet20
       LABKIT_DATA=~/data labkit data fetch cifar10 --min-speed 5
       labkit data fetch cifar10 --mirror https://mirror.example.org/cifar
     """
     patience = dataclasses.replace(USUAL, min_speed=min_speed * 1000)
     for name in names:
-        click.echo(f"{name}: {fetch_set(name, mirrors, patience)}")
+        get = fetch_weights if name in WEIGHTS else fetch_set
+        click.echo(f"{name}: {get(name, mirrors, patience)}")
 
 
 def _megabytes(size: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from labkit.data import store
 from labkit.data.sources import SOURCES, PublishedFile
 from labkit.data.timed_session import TimedSession
+from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
 from labkit.paths import data_folder
 
@@ -65,29 +67,35 @@ def fetch(name: str, mirrors: Sequence[str] = (), patience: Patience = USUAL) ->
     disk is full.
     """
     if name not in SOURCES:
-        raise LabkitError(f'"{name}" cannot be fetched; these can: {", ".join(SOURCES)}')
-    downloads = data_folder() / f"{name}.download"
+        raise LabkitError(f'"{name}" cannot be fetched; these can: {", ".join([*SOURCES, *WEIGHTS])}')
+    with undisturbed(name, data_folder()) as downloads:
+        if not _is_intact(name):
+            _fetch_into(downloads, name, [*mirrors, *SOURCES[name].mirrors], patience)
+    return data_folder() / f"{name}.npz"
+
+
+@contextmanager
+def undisturbed(name: str, folder: Path) -> Iterator[Path]:
+    """Give a folder for the downloads of `name` in `folder`, to one process at a time; the others wait.
+
+    What is in it goes when all went well, and is kept after a LabkitError. Raises LabkitError for an OSError.
+    """
+    downloads = folder / f"{name}.download"
     try:
         downloads.mkdir(parents=True, exist_ok=True)
-        with FileLock(data_folder() / f".{name}.lock"):
-            if not _is_intact(name):
-                _fetch_into(downloads, name, [*mirrors, *SOURCES[name].mirrors], patience)
+        with FileLock(folder / f".{name}.lock"):
+            yield downloads
             shutil.rmtree(downloads, ignore_errors=True)
     except OSError as error:
         raise LabkitError(
-            f"cannot fetch {name} into {data_folder()}: {error.strerror or error}; "
+            f"cannot fetch {name} into {folder}: {error.strerror or error}; "
             "make room there, or set LABKIT_DATA to another folder"
         ) from error
-    return data_folder() / f"{name}.npz"
 
 
 def _fetch_into(downloads: Path, name: str, folders: Sequence[str], patience: Patience) -> None:
     source = SOURCES[name]
-    try:
-        paths = [_download(name, file, folders, downloads, patience) for file in source.files]
-    except OSError:  # the disk is full: it is not left so
-        shutil.rmtree(downloads, ignore_errors=True)
-        raise
+    paths = [download(name, file, folders, downloads, patience) for file in source.files]
     # Their checksums were right: only now may pickles be opened.
     arrays = source.read(paths)
     card = {"classes": list(source.classes), "source": source.citation, "licence": source.licence}
@@ -102,16 +110,19 @@ def _is_intact(name: str) -> bool:
     return True
 
 
-def _download(
+def download(
     name: str, file: PublishedFile, folders: Sequence[str], downloads: Path, patience: Patience
 ) -> Path:
-    """Return `file`, its checksum right, from the first of `folders` that gives it."""
+    """Return `file`, its checksum right, from the first of `folders` that gives it, in `downloads`."""
     reasons = []
     for folder in folders:
         try:
             return _from_one_server(f"{folder}/{file.name}", file, downloads, patience)
         except GivenUpError as reason:
             reasons.append(f"{urlsplit(folder).netloc} {reason}")
+        except OSError:  # the disk is full: it is not left so
+            shutil.rmtree(downloads, ignore_errors=True)
+            raise
     raise LabkitError(
         f"cannot fetch {name}: {'; '.join(reasons)}. What arrived is kept: try again later, or name another "
         f"server with `labkit data fetch {name} --mirror URL`"

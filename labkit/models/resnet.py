@@ -1,9 +1,16 @@
-"""Residual networks for CIFAR (He et al. 2016, section 4.2)."""
+"""Residual networks for CIFAR (He et al. 2016, section 4.2), with two kinds of shortcut between stages.
+
+`ResNet` has a 1x1 convolution there (option B of the paper; 272,474 parameters at 20 layers). `PaddedResNet`
+is the paper's own CIFAR network: it subsamples and pads with zero channels, which costs no parameter (option
+A; 269,722). Public CIFAR weights are mostly of the second.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from labkit.errors import LabkitError
 
 
 class BasicBlock(nn.Module):
@@ -51,3 +58,32 @@ class ResNet(nn.Sequential):
 def resnet20(classes: int = 10) -> ResNet:
     """Return the 20-layer network: about 0.27 million parameters, 41 million multiply-adds at 32x32."""
     return ResNet(3, classes)
+
+
+class PaddedShortcut(nn.Module):
+    """Option A: every second pixel both ways, with zero channels, half of them before and half after."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, 2 C, H / 2, W / 2) for `x` of shape (B, C, H, W), C even."""
+        zeros = x.shape[1] // 2
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, zeros, zeros))
+
+
+class PaddedResNet(ResNet):
+    """The same network with option A where the stages meet: 269,722 parameters with `blocks` 3."""
+
+    def __init__(self, blocks: int, classes: int = 10) -> None:
+        super().__init__(blocks, classes)
+        for module in self.modules():
+            if isinstance(module, BasicBlock) and not isinstance(module.shortcut, nn.Identity):
+                module.shortcut = PaddedShortcut()
+
+
+def cifar_resnet(depth: int, classes: int = 10) -> PaddedResNet:
+    """Return the network of the paper with `depth` layers: 20, 32, 44, 56, 110 or another 6n + 2.
+
+    Raises LabkitError for other depths.
+    """
+    if depth < 8 or depth % 6 != 2:
+        raise LabkitError(f"a CIFAR ResNet cannot have {depth} layers; allowed: 6n + 2, such as 20, 56, 110")
+    return PaddedResNet((depth - 2) // 6, classes)

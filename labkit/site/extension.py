@@ -27,6 +27,7 @@ from sphinx.environment import BuildEnvironment
 from labkit.chapters.cells import TAG
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.site.directives.datasets import setup_datasets
+from labkit.site.directives.pretrained import setup_pretrained
 from labkit.site.directives.scoreboard import setup_scoreboard
 from labkit.site.failures import executed_notebook, setup_failures
 from labkit.site.maths import setup_maths
@@ -52,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     setup_scoreboard(app)
     setup_datasets(app)
     setup_failures(app)
+    setup_pretrained(app)
     setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
