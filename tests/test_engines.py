@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from many_runs import COMMAND, Start, begun, book, done, is_alive, labkit_run, outcomes, started, until
 
 from labkit.batch.jobs import cores, shares
@@ -122,6 +123,38 @@ def test_runs_side_by_side_divide_the_cores_and_stop_together(book: Chapter, sta
     assert errors.splitlines()[-1] == "Stopped; the cells so far are in runs/."
     assert "Traceback" not in errors
     assert not is_alive(kernel)
+
+
+@pytest.mark.parametrize(
+    ("blow", "options"),
+    [(signal.SIGTERM, ()), (signal.SIGTERM, ("--jobs", "2")), (signal.SIGHUP, ()), (signal.SIGKILL, ())],
+)
+def test_a_command_that_is_ended_leaves_no_kernel(
+    book: Chapter, started: Start, blow: signal.Signals, options: tuple[str, ...]
+) -> None:
+    (book.root / "gate-0").touch()
+    process = started(*COMMAND, *options)
+    until(lambda: begun(book, 0))
+    [kernel] = begun(book, 0)
+    process.send_signal(blow)
+    assert process.wait(timeout=20) == -blow
+    until(lambda: not is_alive(kernel))
+
+
+@pytest.mark.parametrize("options", [(), ("--jobs", "2")])
+def test_a_disk_that_is_full_or_cannot_be_written_is_one_line(
+    book: Chapter, options: tuple[str, ...]
+) -> None:
+    folder = book.root / "runs" / "t01-tiny" / "laptop"
+    folder.mkdir(parents=True)
+    (folder / "seed-0.running.ipynb").symlink_to("/dev/full")
+    (folder / "seed-1.lock").mkdir()
+    result = labkit_run("--seeds", "0-1", *options)
+    assert result.exit_code == 1
+    assert outcomes(result.stdout) == [["0", "failed"], ["1", "failed"]]
+    assert "Traceback" not in result.stderr
+    for reason in ("No space left on device", "Is a directory"):
+        assert f"Error: t01-tiny: cannot run in runs/t01-tiny/laptop: {reason}\n" in result.stderr
 
 
 def test_two_commands_asked_for_one_run_do_it_once(book: Chapter, started: Start) -> None:
