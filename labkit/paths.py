@@ -30,8 +30,13 @@ def data_folder() -> Path:
     """Folder of real data sets: `LABKIT_DATA` where it is set, else the user's cache folder."""
     if folder := os.environ.get("LABKIT_DATA"):
         return Path(folder).expanduser()
+    return cache_folder() / "data"
+
+
+def cache_folder() -> Path:
+    """Folder of what labkit keeps for the user on this machine."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "labkit" / "data"
+    return Path(cache).expanduser() / "labkit"
 
 
 def weights_file(name: str) -> Path:

@@ -22,6 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def no_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LABKIT_RESULTS", raising=False)
+    monkeypatch.setenv("LABKIT_PRECISION", "float32")  # no measuring in each test
 
 
 @pytest.fixture

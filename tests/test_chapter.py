@@ -48,9 +48,20 @@ def test_chapters_are_found_at_any_depth(book: Path) -> None:
     assert all(chapter.source.is_file() for chapter in chapters(book))
 
 
-def test_a_chapter_in_another_folder_is_refused(book: Path) -> None:
+def test_a_chapter_lies_in_the_book_or_in_a_part_of_it(book: Path) -> None:
     (book / "book/data/shapes.md").write_text(f"{HEADER}# A chapter\n")
-    with pytest.raises(LabkitError, match=r"^_toc.yml: book/data/shapes has a kernel; .* in book/ itself$"):
+    chapter = find_chapter("shapes", book)
+    assert (chapter.part, chapter.page) == ("data", "book/data/shapes")
+    assert chapter.source == book / "book/data/shapes.md"
+    assert chapter.notebook == book / "notebooks/shapes.ipynb"
+    deep = book / "book/data/deep/shapes.md"
+    deep.parent.mkdir()
+    (book / "book/data/shapes.md").rename(deep)
+    toc = book / "_toc.yml"
+    toc.write_text(toc.read_text().replace("book/data/shapes", "book/data/deep/shapes"))
+    with pytest.raises(
+        LabkitError, match=r"^_toc.yml: book/data/deep/shapes has a kernel; a chapter is book/"
+    ):
         chapters(book)
 
 

@@ -25,8 +25,8 @@ from many_runs import (
 )
 
 from labkit.batch import cluster
-from labkit.batch.jobs import cores
 from labkit.chapters.chapter import Chapter
+from labkit.machine import cores
 from labkit.source.files import PACKAGE
 
 __all__ = ["book", "started"]  # fixtures

@@ -10,9 +10,10 @@ import sys
 import pytest
 from many_runs import COMMAND, Start, begun, book, done, is_alive, labkit_run, outcomes, started, until
 
-from labkit.batch.jobs import cores, shares
+from labkit.batch.jobs import shares
 from labkit.batch.plan import seeds_of
 from labkit.chapters.chapter import Chapter
+from labkit.machine import cores
 
 __all__ = ["book", "started"]  # fixtures
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +17,13 @@ from labkit.data.images import Images
 from labkit.errors import LabkitError
 from labkit.models.convnet import ConvNet
 from labkit.models.parts import convolutions
+from labkit.training import fastest as fastest_room
+from labkit.training import precision as precision_room
 from labkit.training.callbacks import Callback, Training
+from labkit.training.fastest import fastest
 from labkit.training.fit import cross_entropy, fit
 from labkit.training.history import History
-from labkit.training.precision import choose
+from labkit.training.precision import choose, prefer
 from labkit.training.schedules import LearningRate, one_cycle
 from labkit.training.watching import GradientMagnitude, TrainAccuracy
 
@@ -198,3 +203,62 @@ def test_a_switch_decides_the_precision() -> None:
         assert nn.Linear(2, 2)(torch.randn(1, 2)).dtype == torch.bfloat16
     with pytest.raises(LabkitError, match="auto, float32, bfloat16"):
         choose("cpu", "float64")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
+    """Let the next measurements find these gains, and keep them in a folder of the test."""
+    gains = [1.8, 1.05]
+    monkeypatch.delenv("LABKIT_PRECISION")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(fastest_room, "_measured_gain", lambda: gains.pop(0))
+    return gains
+
+
+def test_bfloat16_is_taken_where_it_was_measured_to_be_faster_and_measured_once(
+    measured: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert fastest("cpu").name == "bfloat16"
+    assert fastest("cpu").name == "bfloat16"
+    assert measured == [1.05]
+    # Another version, and it is measured anew: a gain of a twentieth is not worth it.
+    monkeypatch.setattr(torch, "__version__", "99")
+    assert fastest("cpu").name == "float32"
+    assert measured == []
+    kept = json.loads((tmp_path / "labkit/precision.json").read_text())
+    assert sorted(kept.values()) == [1.05, 1.8]
+    assert all("threads, torch" in name for name in kept)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"a": "b"}', "\x00"])
+def test_a_damaged_file_of_measurements_is_replaced(
+    measured: list[float], tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "labkit").mkdir()
+    (tmp_path / "labkit/precision.json").write_text(content)
+    assert fastest("cpu").name == "bfloat16"
+    assert list(json.loads((tmp_path / "labkit/precision.json").read_text()).values()) == [1.8]
+
+
+def test_the_user_may_name_the_precision(measured: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABKIT_PRECISION", "float32")
+    assert fastest("cpu").name == "float32"
+    monkeypatch.setenv("LABKIT_PRECISION", "float8")
+    with pytest.raises(LabkitError, match="unknown precision 'float8'; allowed: auto, float32, bfloat16"):
+        fastest("cpu")
+    assert len(measured) == 2
+
+
+def test_a_measurement_gives_a_ratio_and_leaves_the_random_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest_room, "STEPS", 1)
+    before = torch.get_rng_state()
+    assert 0.05 < fastest_room._measured_gain() < 50
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_auto_is_what_was_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_room, "_PREFERRED", {})
+    assert choose("cpu").name == "float32"
+    prefer(choose("cpu", "bfloat16"))
+    assert choose("cpu").name == "bfloat16"
+    assert choose("cpu", "float32").name == "float32"

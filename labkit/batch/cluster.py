@@ -8,9 +8,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labkit.batch.jobs import cores, perform_apart, shares
+from labkit.batch.jobs import perform_apart, shares
 from labkit.batch.plan import Job, Outcome
 from labkit.errors import LabkitError, one_line
+from labkit.machine import cores
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from labkit.batch.cluster import Dask
-from labkit.batch.jobs import cores, perform, perform_apart, shares
+from labkit.batch.jobs import perform, perform_apart, shares
 from labkit.batch.plan import Job, Outcome
 from labkit.errors import LabkitError
+from labkit.machine import cores
 
 ENGINES = ("local", "dask")
 ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[\w.:%]+\]):[0-9]{1,5}")

@@ -83,9 +83,9 @@ def _forget(checkpoints: Path, who: str) -> None:
 
 def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
     from labkit.batch.runner import record_of, run
-    from labkit.chapters.chapter import Chapter
+    from labkit.chapters.chapter import find_chapter
 
-    chapter = Chapter(job.slug, Path(job.root))
+    chapter = find_chapter(job.slug, Path(job.root))
     record = record_of(chapter, job.profile, job.seed, job.parameters)
     if record and not job.force and _is_current(record, chapter):
         return "skipped", f"{record.relative_to(chapter.root)} is made by this code; --force runs it again"
@@ -110,13 +110,6 @@ def _is_current(path: Path, chapter: Chapter) -> bool:
     if refused(path, chapter, defaults_of(chapter)):
         return False
     return code_state([read_record(path)], chapter).word != "stale"
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def shares(cores: int, side_by_side: int) -> dict[str, str]:

@@ -21,7 +21,7 @@ def defaults_of(chapter: Chapter) -> dict[str, Value]:
     """Return the parameters of the chapter's notebook; LabkitError where it differs from its source."""
     if differences(chapter):
         raise LabkitError(
-            f"notebooks/{chapter.slug}.ipynb is not what book/{chapter.slug}.md makes: "
+            f"notebooks/{chapter.slug}.ipynb is not what {chapter.page}.md makes: "
             f"run `labkit pair {chapter.slug}` (`--check` lists the differences)"
         )
     return parameters_of(notebook_from(chapter), chapter.slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +18,24 @@ from labkit.paths import book_root
 
 @dataclass(frozen=True)
 class Chapter:
-    """One chapter: `book/<slug>.md` is its source, `notebooks/<slug>.ipynb` is made from it."""
+    """One chapter: its page `book/<part>/<slug>.md` is its source, `notebooks/<slug>.ipynb` made from it.
+
+    Notebooks and records lie flat, so that links and evidence stay where a chapter changes its part.
+    """
 
     slug: str
     root: Path
+    part: str = ""  # its folder in book/, empty for a page in book/ itself
+
+    @property
+    def page(self) -> str:
+        """The page, as `_toc.yml` names it."""
+        return "/".join(filter(None, ("book", self.part, self.slug)))
 
     @property
     def source(self) -> Path:
         """The MyST Markdown file."""
-        return self.root / "book" / f"{self.slug}.md"
+        return self.root / f"{self.page}.md"
 
     @property
     def notebook(self) -> Path:
@@ -41,6 +51,12 @@ class Chapter:
         """Return the source as an `nbformat.NotebookNode`; raises LabkitError where it is not MyST."""
         with _reading(self.source):
             return jupytext.read(self.source, fmt="md:myst")
+
+    def question(self) -> str:
+        """Return the question that the chapter asks: `question` in its front matter, empty without one."""
+        with _reading(self.source):
+            front = self.source.read_text(encoding="utf-8").split("---\n")[1]
+            return str(yaml.safe_load(front).get("question", ""))
 
     def title(self) -> str:
         """Return the first heading of the source."""
@@ -80,8 +96,8 @@ def toc_pages(root: Path) -> list[str]:
 def chapters(root: Path | None = None) -> list[Chapter]:
     """Return all executable chapters in the order of `_toc.yml` (its pages whose source names a kernel).
 
-    Raises LabkitError for a page with a kernel outside `book/` itself, where a chapter's source is, and
-    for one that cannot be read.
+    Raises LabkitError for a page with a kernel that is neither in `book/` nor in a folder of it, and for one
+    that cannot be read.
     """
     root = root or book_root()
     found = []
@@ -90,10 +106,10 @@ def chapters(root: Path | None = None) -> list[Chapter]:
         with _reading(path):
             has_kernel = path.is_file() and "\nkernelspec:" in path.read_text(encoding="utf-8")[:2000]
         if has_kernel:
-            chapter = Chapter(path.stem, root)
-            if chapter.source != path:
-                raise LabkitError(f"_toc.yml: {page} has a kernel; a chapter must be in book/ itself")
-            found.append(chapter)
+            where = re.fullmatch(r"book/(?:([\w-]+)/)?[\w-]+", page)
+            if not where:
+                raise LabkitError(f"_toc.yml: {page} has a kernel; a chapter is book/NAME or book/PART/NAME")
+            found.append(Chapter(path.stem, root, where[1] or ""))
     return found
 
 

@@ -189,7 +189,7 @@ def pair(context: click.Context, names: tuple[str, ...], check: bool, from_noteb
     for chapter in chosen:
         if from_notebook:
             pairing.write_source(chapter)
-            click.echo(f"wrote book/{chapter.slug}.md; `labkit pair {chapter.slug}` makes its notebook again")
+            click.echo(f"wrote {chapter.page}.md; `labkit pair {chapter.slug}` makes its notebook again")
         else:
             written = pairing.pair(chapter)
             click.echo(f"notebooks/{chapter.slug}.ipynb: {'written' if written else 'up to date'}")

@@ -16,6 +16,7 @@ import torch
 
 from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
+from labkit.machine import cpu_name
 from labkit.profile import Profile
 from labkit.source.files import commit_files, snapshot
 from labkit.source.reached import Cell, Reach
@@ -114,7 +115,7 @@ def versions() -> dict[str, str]:
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """Return processor, threads and accelerator of this machine; no name or address of it."""
-    described: dict[str, Any] = {"cpu": _cpu_name(), "threads": torch.get_num_threads()}
+    described: dict[str, Any] = {"cpu": cpu_name(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
         described["gpu"] = torch.cuda.get_device_name(device)
     return described
@@ -131,12 +132,3 @@ def peak_memory_mb(device: torch.device) -> int:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -37,6 +37,7 @@ from labkit.profile import Profile
 from labkit.source.files import PACKAGE, git
 from labkit.source.meaning import digest, meaning
 from labkit.source.reached import EXPERIMENT, Cell, Reach, same_code
+from labkit.training.fastest import VARIABLE as PRECISION
 
 FILE = "replay.json"
 
@@ -156,8 +157,11 @@ class _Side:
             if isinstance(call.func, ast.Attribute) and call.func.attr == "pick"
         )
 
-    def run(self, files: Collection[str], records_to: Path) -> dict[str, Any]:
-        """Run the experiment at its smallest size, one thread; raises LabkitError where it fails."""
+    def run(self, files: Collection[str], records_to: Path, precision: str) -> dict[str, Any]:
+        """Run the experiment at its smallest size, one thread, in `precision` where it can be asked for that.
+
+        Raises LabkitError where the run fails.
+        """
         imports = [
             ast.unparse(node)
             for cell in self.cells
@@ -169,6 +173,7 @@ class _Side:
         request = {"text": self.text, "imports": "\n".join(imports), "files": places}
         environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         environment |= {"PYTHONPATH": str(self.package.parent), "LABKIT_RESULTS": str(records_to)}
+        environment[PRECISION] = precision
         done = subprocess.run(
             [sys.executable, "-P", "-c", Path(rerun.__file__).read_text(encoding="utf-8")],
             cwd=self.book,
@@ -195,9 +200,9 @@ def _compared(chapter: Chapter, profile: Profile, sha: str) -> Replay:
         if before.sizes() != now.sizes():
             raise LabkitError(f"{chapter.number}: the sizes that it picks are not those of commit {sha[:8]}")
         only = _differing_lines(before, now)
-        runs = [
-            side.run(lines, Path(scratch, "records")) for side, lines in zip((before, now), only, strict=True)
-        ]
+        # In the precision that the earlier code takes, if it takes any.
+        was = before.run(only[0], Path(scratch, "records"), "float32")
+        runs = (was, now.run(only[1], Path(scratch, "records"), was["precision"]))
         for side, lines, run in zip((before, now), only, runs, strict=True):
             for file, numbers in lines.items():
                 source = side.source(file)

@@ -34,7 +34,8 @@ from labkit.randomness import seeded
 from labkit.source.meaning import digest
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint
-from labkit.training.precision import choose
+from labkit.training.fastest import fastest
+from labkit.training.precision import prefer
 
 T = TypeVar("T")
 
@@ -188,6 +189,8 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
     """
     chapter, checked = find_chapter(slug), checked_profile(profile)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = fastest(device)
+    prefer(precision)
     record = Record(
         chapter=chapter.slug,
         profile=checked,
@@ -196,7 +199,7 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
         code=provenance.code_hashes(chapter, checked),
         commit=provenance.commit(chapter.root),
         hardware=provenance.hardware(device),
-        precision=choose(device).name,
+        precision=precision.name,
     )
     seeded(seed)
     lab = Lab(chapter, record, device)

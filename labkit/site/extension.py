@@ -96,7 +96,7 @@ def changed_chapters(
     """Return the chapters whose key is not the one they were last read with."""
     outdated = []
     for chapter in chapters(Path(app.srcdir)):
-        name = f"book/{chapter.slug}"
+        name = chapter.page
         kernelspec: dict[str, str] = env.metadata.get(name, {}).get("kernelspec", {})
         if kernelspec.get("labkit") != chapter_key(chapter):
             outdated.append(name)
@@ -112,7 +112,8 @@ def add_key(app: Sphinx, docname: str, content: list[str]) -> None:
     fields = yaml.safe_load(front)
     if "kernelspec" not in fields:
         return
-    chapter = Chapter(Path(docname).name, Path(app.srcdir))
+    _, *part, slug = docname.split("/")
+    chapter = Chapter(slug, Path(app.srcdir), "/".join(part))
     fields["kernelspec"]["labkit"] = chapter_key(chapter)
     # JSON is YAML on one line; blank lines keep the line numbers of what follows.
     content[0] = "---\n" + json.dumps(fields, default=str) + "\n" * front.count("\n") + closing + body
@@ -141,7 +142,7 @@ def fold_solutions(app: Sphinx, doctree: document) -> None:
 def open_notebooks(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Point the launch buttons of `book/<slug>` to `notebooks/<slug>.ipynb`; edit and source links stay."""
+    """Point the launch buttons of a chapter to `notebooks/<slug>.ipynb`; edit and source links stay."""
     notebook = f"notebooks/{Path(pagename).name}.ipynb"
     for group in context.get("header_buttons", []):
         if group.get("label") == "launch-buttons":

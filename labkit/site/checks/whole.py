@@ -108,7 +108,7 @@ def _is_left_open(code: str) -> bool:
 
 def executed_cells(root: Path, chapter: Chapter) -> list[Any]:
     """Return the code cells of the notebook that the chapter's page was made from."""
-    path = root / "_build" / "jupyter_execute" / "book" / f"{chapter.slug}.ipynb"
+    path = root / "_build" / "jupyter_execute" / f"{chapter.page}.ipynb"
     if not path.is_file():
         return []
     notebook = nbformat.read(path, as_version=4)
@@ -118,7 +118,7 @@ def executed_cells(root: Path, chapter: Chapter) -> list[Any]:
 def _launch_buttons(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator[str]:
     notebooks = [path for path in tracked(root) if re.fullmatch(r"notebooks/[^/]+\.ipynb", path)]
     for chapter in chapters(root):
-        path = site / "book" / f"{chapter.slug}.html"
+        path = site / f"{chapter.page}.html"
         if path not in pages:
             continue
         for launcher, host in LAUNCHERS.items():

@@ -152,6 +152,6 @@ def _differences(name: str, record: Record) -> str | None:
 
 
 def _link(chapter: Chapter) -> nodes.Node:
-    target = {"refdomain": "std", "reftype": "doc", "reftarget": f"/book/{chapter.slug}"}
+    target = {"refdomain": "std", "reftype": "doc", "reftarget": f"/{chapter.page}"}
     text = nodes.inline(text=f"{chapter.number}: {chapter.title()}")
     return addnodes.pending_xref("", text, **target, refexplicit=True, refwarn=True)

@@ -1,11 +1,12 @@
-"""Two directives made from all records: which claims reproduced, and what was run where.
+"""Directives made from all records: the chapters, which of their claims reproduced, what was run where.
 
-```{scoreboard}
+```{chapters}
 ```
 
-A page with either of them is read again when a record, or the code a record was made by, has changed. Its
-tables are made when the page is written: by then the chapters have been read, and the anchors of their
-claims are known.
+`chapters` tells of each chapter in the folder of its page (on the first page: of all) what it asks, costs and
+found; `scoreboard` has each claim, `recorded-runs` each run. A page with one of them is read again when a
+record, or the code a record was made by, has changed. Its tables are made when the page is written: by then
+the chapters have been read, and the anchors of their claims are known.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
+from labkit.chapters.chapter import chapters
 from labkit.lab.claims import Verdict
 from labkit.lab.report import claim_anchor, effect_text
 from labkit.lab.standing import Standing, standings
@@ -43,10 +45,10 @@ class _FromRecords(SphinxDirective):
 
 
 def setup_scoreboard(app: Sphinx) -> None:
-    """Add the directives `scoreboard` and `recorded-runs`."""
+    """Add the directives `chapters`, `scoreboard` and `recorded-runs`."""
     app.add_node(placeholder)
-    app.add_directive("scoreboard", _FromRecords)
-    app.add_directive("recorded-runs", _FromRecords)
+    for name in ("chapters", "scoreboard", "recorded-runs"):
+        app.add_directive(name, _FromRecords)
     app.connect("env-get-outdated", outdated_pages)
     app.connect("doctree-resolved", fill)
 
@@ -64,8 +66,10 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the tables where the directives are."""
     for node in list(doctree.findall(placeholder)):
         found = standings(Path(app.srcdir))
-        if not found:
-            made: list[nodes.Node] = [nodes.paragraph(text="No run is recorded yet.")]
+        if node["made_by"] == "chapters":
+            made: list[nodes.Node] = [_chapters(app, docname, found)]
+        elif not found:
+            made = [nodes.paragraph(text="No run is recorded yet.")]
         elif node["made_by"] == "scoreboard":
             made = list(_scoreboard(app, docname, found))
         else:
@@ -73,12 +77,37 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         node.replace_self(made)
 
 
+def _chapters(app: Sphinx, docname: str, found: list[Standing]) -> nodes.table:
+    """Return a table of the chapters in the folder of the page: question, cost and counts of verdicts."""
+    folder, rows = docname.rpartition("/")[0], list[list[Cell]]()
+    for chapter in chapters(Path(app.srcdir)):
+        if not chapter.page.startswith(f"{folder}/"):
+            continue
+        page = app.builder.get_relative_uri(docname, chapter.page)
+        title = nodes.reference("", f"{chapter.number} {chapter.title()}", refuri=page)
+        # The largest profile comes first.
+        standing = next((each for each in found if each.chapter == chapter), None)
+        rows.append(
+            [title, chapter.question(), *(_found(standing) if standing else ["not yet recorded", "–"])]
+        )
+    return table(["Chapter", "Question", "Cost", "Found"], rows)
+
+
+def _found(standing: Standing) -> list[Cell]:
+    """Return what a seed of the recorded runs cost, and how many of their claims got each verdict."""
+    minutes = sum(record.seconds for record in standing.records) / len(standing.records) / 60
+    counts = Counter(judgement.verdict for judgement in standing.judgements())
+    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict])
+    seeds = f"{len(standing.records)} seed{'s' * (len(standing.records) > 1)}"
+    return [f"{standing.profile}, {seeds} of {minutes:.0f} minutes", verdicts or "no claims"]
+
+
 def _scoreboard(app: Sphinx, docname: str, found: list[Standing]) -> Iterator[nodes.Node]:
     """Yield a table with a row for each chapter and profile, then for each of them its claims, folded."""
     rows = []
     for standing in found:
         counts = Counter(judgement.verdict for judgement in standing.judgements())
-        page = app.builder.get_relative_uri(docname, f"book/{standing.chapter.slug}")
+        page = app.builder.get_relative_uri(docname, standing.chapter.page)
         name = nodes.inline("", "", nodes.reference("", _name(standing), refuri=page))
         if standing.code.changed:
             name += [nodes.Text(", "), nodes.strong(text=standing.code.word)]
@@ -98,7 +127,7 @@ def _name(standing: Standing) -> str:
 
 
 def _claims(app: Sphinx, docname: str, standing: Standing) -> Iterator[list[Cell]]:
-    chapter = f"book/{standing.chapter.slug}"
+    chapter = standing.chapter.page
     page, anchors = app.builder.get_relative_uri(docname, chapter), _anchors(app.env.get_doctree(chapter))
     for judgement in standing.judgements():
         claim = judgement.claim
