@@ -33,7 +33,7 @@ test: $(READY)
 	$(SIDE_BY_SIDE) tests --junitxml=_build/tests.xml
 	$(SIDE_BY_SIDE) notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 		-p no:cacheprovider --junitxml=_build/nbval.xml
-	$(BIN)/python tests/ran.py
+	$(BIN)/python tests/support/ran.py
 
 pdf: $(READY)
 	$(BIN)/labkit pdf

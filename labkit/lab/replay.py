@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +130,7 @@ class _Side:
     package: Path
     cells: Sequence[Cell]
     reach: Reach
-
-    @property
-    def text(self) -> str:
-        """The cells that compute, as one file."""
-        return "\n".join(cell.source for cell in self.cells if cell.computes)
+    text: str  # the cells that compute, as one file
 
     def source(self, file: str) -> list[str]:
         """Return the lines of a file of the package, or of the experiment."""
@@ -147,15 +142,6 @@ class _Side:
         if name == EXPERIMENT:
             return EXPERIMENT, list(range(1, 1 + len(self.source(EXPERIMENT))))
         return self.reach.lines(name)
-
-    def sizes(self) -> Counter[str]:
-        """Return the choices between profiles in the experiment."""
-        calls = [node for node in ast.walk(ast.parse(self.text)) if isinstance(node, ast.Call)]
-        return Counter(
-            meaning(call)
-            for call in calls
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "pick"
-        )
 
     def run(self, files: Collection[str], records_to: Path, precision: str) -> dict[str, Any]:
         """Run the experiment at its smallest size, one thread, in `precision` where it can be asked for that.
@@ -195,10 +181,16 @@ def _compared(chapter: Chapter, profile: Profile, sha: str) -> Replay:
         root = Path(scratch, "book")
         with tarfile.open(fileobj=io.BytesIO(git(chapter.root, "archive", sha))) as archive:
             archive.extractall(root, filter="data")
-        before = _Side(root, root / "labkit", cells_at(chapter, sha), reach_at(chapter, profile, sha))
-        now = _Side(chapter.root, PACKAGE, experiment_cells(chapter.read()), reach(chapter, profile))
-        if before.sizes() != now.sizes():
-            raise LabkitError(f"{chapter.number}: the sizes that it picks are not those of commit {sha[:8]}")
+        cells, cells_before = experiment_cells(chapter.read()), cells_at(chapter, sha)
+        try:
+            text_before = _with_sizes_of(_text(cells), _text(cells_before), profile)
+        except ValueError as error:
+            raise LabkitError(
+                f"{chapter.number}: the sizes of {profile} are not those of commit {sha[:8]}"
+            ) from error
+        reached = reach_at(chapter, profile, sha)
+        before = _Side(root, root / "labkit", cells_before, reached, text_before)
+        now = _Side(chapter.root, PACKAGE, cells, reach(chapter, profile), _text(cells))
         only = _differing_lines(before, now)
         # In the precision that the earlier code takes, if it takes any.
         was = before.run(only[0], Path(scratch, "records"), "float32")
@@ -235,6 +227,42 @@ def _compared(chapter: Chapter, profile: Profile, sha: str) -> Replay:
         versions=runs[1]["versions"],
         date=datetime.date.today().isoformat(),
     )
+
+
+def _text(cells: Sequence[Cell]) -> str:
+    return "\n".join(cell.source for cell in cells if cell.computes)
+
+
+def _with_sizes_of(now: str, before: str, profile: Profile) -> str:
+    """Return the experiment `before` with the smallest sizes of `now`: they may have been trimmed since.
+
+    Raises ValueError where the two do not pick the same sizes for `profile`.
+    """
+    picks, others = (
+        [
+            {keyword.arg: keyword.value for keyword in node.keywords}
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "pick"
+        ]
+        for text in (before, now)
+    )
+    if [meaning(pick[profile]) for pick in picks] != [meaning(other[profile]) for other in others]:
+        raise ValueError(f"other sizes for {profile}")
+    lines = [line.encode() for line in before.split("\n")]
+    # From the last one on, so that places stay; offsets count bytes.
+    for pick, other in sorted(zip(picks, others, strict=True), key=_place, reverse=True):
+        old, new = pick["smoke"], ast.get_source_segment(now, other["smoke"]) or ""
+        first, last = old.lineno - 1, (old.end_lineno or old.lineno) - 1
+        head, tail = lines[first][: old.col_offset], lines[last][old.end_col_offset :]
+        lines[first : last + 1] = (head + new.encode() + tail).split(b"\n")
+    return b"\n".join(lines).decode()
+
+
+def _place(pair: tuple[dict[str | None, ast.expr], dict[str | None, ast.expr]]) -> tuple[int, int]:
+    smallest = pair[0]["smoke"]
+    return smallest.lineno, smallest.col_offset
 
 
 def _differing_lines(before: _Side, now: _Side) -> tuple[dict[str, set[int]], dict[str, set[int]]]:

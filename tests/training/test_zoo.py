@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_zoo
 from torch import nn
 from train_zoo import IMAGES, RECIPE, weights_hash
 
@@ -19,7 +20,7 @@ from labkit.source.files import snapshot
 from labkit.training import zoo as room
 from labkit.training.zoo import zoo
 
-SCRIPT = Path(__file__).with_name("train_zoo.py")
+SCRIPT = Path(train_zoo.__file__)
 
 
 def ask(folder: Path) -> subprocess.Popen[str]:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import resumable
 import torch
 from resumable import STEPS
 from torch import nn
@@ -21,7 +22,7 @@ from labkit.training.checkpoint import Checkpoint
 from labkit.training.fit import fit
 from labkit.trees import load_tree, save_tree
 
-SCRIPT = Path(__file__).with_name("resumable.py")
+SCRIPT = Path(resumable.__file__)
 
 
 def start(kind: str, folder: Path) -> subprocess.Popen[str]:

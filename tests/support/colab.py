@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-BOOK = Path(__file__).resolve().parents[1]
+BOOK = Path(__file__).resolve().parents[2]
 # Too large to install once more: these come from the running environment, in its version.
 BORROWED = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
 NO_INDEX = ("Could not find a version that satisfies", "NewConnectionError", "Max retries exceeded")
@@ -25,7 +25,7 @@ NO_INDEX = ("Could not find a version that satisfies", "NewConnectionError", "Ma
 
 def listed() -> dict[str, str]:
     """Return the version of each package in `colab.txt`, under its canonical name."""
-    lines = (BOOK / "tests" / "colab.txt").read_text(encoding="utf-8").splitlines()
+    lines = (BOOK / "tests" / "support" / "colab.txt").read_text(encoding="utf-8").splitlines()
     pairs = [line.split("==") for line in lines if not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 

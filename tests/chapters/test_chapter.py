@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import HEADER
 
-from labkit.chapters.chapter import chapters, toc_pages
+from labkit.chapters.chapter import chapters, find_chapter, toc_pages
 from labkit.errors import LabkitError
 
 TOC = """
@@ -59,9 +59,7 @@ def test_a_chapter_lies_in_the_book_or_in_a_part_of_it(book: Path) -> None:
     (book / "book/data/shapes.md").rename(deep)
     toc = book / "_toc.yml"
     toc.write_text(toc.read_text().replace("book/data/shapes", "book/data/deep/shapes"))
-    with pytest.raises(
-        LabkitError, match=r"^_toc.yml: book/data/deep/shapes has a kernel; a chapter is book/"
-    ):
+    with pytest.raises(LabkitError, match="book/data/deep/shapes has a kernel"):
         chapters(book)
 
 

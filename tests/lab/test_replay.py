@@ -16,7 +16,7 @@ from labkit.commands.records import verify
 from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.provenance import code_hashes
-from labkit.lab.record import Record, read_record
+from labkit.lab.record import Record, read_record, records
 from labkit.lab.replay import FILE, _executable, replay
 from labkit.lab.standing import code_state
 from labkit.source.files import PACKAGE, snapshot
@@ -186,8 +186,18 @@ def test_other_sizes_are_refused_although_the_small_run_is_the_same(
     recorded: Callable[..., Chapter],
 ) -> None:
     chapter = recorded("laptop=2000", "laptop=1000", "book/p00-trial.md")
-    with pytest.raises(LabkitError, match="the sizes that it picks are not those of commit"):
+    with pytest.raises(LabkitError, match="the sizes of laptop are not those of commit"):
         replay(chapter, "laptop")
+
+
+def test_the_small_run_may_have_been_trimmed_since(recorded: Callable[..., Chapter]) -> None:
+    chapter = recorded("smoke=3, laptop=2000", "smoke=(\n    5\n), laptop=2000", "book/p00-trial.md")
+    assert code_state(records(chapter, chapter.root / "results", "laptop"), chapter).word == "fresh"
+    source = chapter.source.read_text()
+    chapter.source.write_text(source.replace("mean_interval([0.1,", "mean_interval([0.1 + 0,"))
+    kept = replay(chapter, "laptop")
+    assert kept is not None
+    assert kept.changed == ["experiment"]
 
 
 def test_records_of_a_gpu_are_not_vouched_for(recorded: Callable[..., Chapter]) -> None:

@@ -1,7 +1,6 @@
 """The embedded glyphs: the same bits everywhere, the right shapes, and a problem worth learning."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from labkit.data import embedded
 from labkit.data.embedded import CLASSES, SHAPES, glyphs
 from labkit.errors import LabkitError
 from labkit.show.sheet import grid
+from labkit.source.files import PACKAGE
 
 
 def test_the_bits_are_the_committed_ones_and_come_soon() -> None:
@@ -208,5 +208,5 @@ def test_errors_are_one_line_and_name_what_is_allowed() -> None:
 def test_the_picture_on_the_data_page_is_what_the_generator_draws() -> None:
     images = glyphs("test", 200)
     rows = [torch.stack([images.x[images.y == k][row] for k in range(10)]) for row in range(3)]
-    picture = Path(__file__).parent.parent / "book" / "_static" / "glyphs.png"
+    picture = PACKAGE.parent / "book" / "_static" / "glyphs.png"
     assert np.array_equal(np.asarray(Image.open(picture)), grid(rows).numpy())
