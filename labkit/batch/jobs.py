@@ -154,7 +154,12 @@ def perform_apart(job: Job, environment: Mapping[str, str], leash: int = subproc
         return Outcome(job, **json.loads(answer))
     except (ValueError, TypeError):
         ended = f"was killed twice, by signal {-code}" if code < 0 else f"ended with exit code {code}: {last}"
-        return Outcome(job, "failed", one_line(job.slug, f"the process of seed {job.seed} {ended}"), time.monotonic() - started)
+        return Outcome(
+            job,
+            "failed",
+            one_line(job.slug, f"the process of seed {job.seed} {ended}"),
+            time.monotonic() - started,
+        )
 
 
 def _process(job: Job, environment: Mapping[str, str], leash: int) -> tuple[int, str, str]:
