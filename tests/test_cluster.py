@@ -7,7 +7,10 @@ import shlex
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+import dask
 import psutil
 import pytest
 from many_runs import (
@@ -186,6 +189,27 @@ def test_a_scheduler_that_does_not_answer_is_one_line(
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(f"Error: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_web_server_in_the_place_of_a_scheduler_is_one_line(
+    book: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever).start()
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        result = labkit_run("--engine", "dask", "--scheduler", address)
+        server.shutdown()
+    assert result.stderr == f"Error: no dask scheduler answers at {address!r} (TimeoutError)\n"
+
+
+def test_certificates_that_are_not_there_are_one_line(book: Chapter) -> None:
+    tls = {"distributed.comm.tls.ca-file": "none.pem", "distributed.comm.tls.client.cert": "none.pem"}
+    with dask.config.set(tls):
+        result = labkit_run("--engine", "dask", "--scheduler", "tls://127.0.0.1:1")
+    assert result.stderr.startswith("Error: the certificates dask is configured to use: [Errno 2] No such")
     assert result.stderr.count("\n") == 1
 
 
