@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -38,27 +39,32 @@ class Dask:
             from distributed import as_completed
         except ImportError as error:
             raise LabkitError("the engine dask needs: pip install 'labkit[cluster]'") from error
+        from tqdm import tqdm
+
         with self._client() as client:
             able = client.scheduler_info(n_workers=-1)["workers"].values()
             if not any(worker["resources"].get("GPU", 0) >= self.gpus for worker in able):
                 needed = f" with --resources GPU={self.gpus}" if self.gpus else ""
-                print(f"{self.scheduler} has no worker{needed} yet: waiting for one", file=sys.stderr)
+                tqdm.write(f"{self.scheduler} has no worker{needed} yet: waiting for one", file=sys.stderr)
             wants = {"GPU": self.gpus} if self.gpus else None
             # pure=False: the outcome depends on files, so dask must not answer from what it remembers.
             futures = {
                 client.submit(_on_worker, job, self.gpus, resources=wants, pure=False): job for job in jobs
             }
             for future in as_completed(futures, loop=client.loop):
-                lost = future.exception()
-                yield (
-                    Outcome(futures[future], "failed", one_line(type(lost).__name__, str(lost)))
-                    if lost
-                    else future.result()
-                )
+                job = futures[future]
+                if future.cancelled():
+                    yield Outcome(job, "failed", f"{job.slug}: seed {job.seed} lost {self.scheduler}")
+                elif lost := future.exception():
+                    yield Outcome(job, "failed", one_line(job.slug, f"{type(lost).__name__}: {lost}"))
+                else:
+                    yield future.result()
 
     def _client(self) -> Client:
         from distributed import Client, Security
 
+        # What goes wrong is told here, in one line; dask logs it with a traceback.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             security = Security()
             arguments = security.get_connection_args("client")

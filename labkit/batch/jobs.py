@@ -52,6 +52,7 @@ def perform(job: Job, *, verbose: bool = False) -> Outcome:
 def _alone(job: Job) -> AbstractContextManager[object]:
     """Return the held lock of this run, after a line where another process had it."""
     from filelock import FileLock, Timeout
+    from tqdm import tqdm
 
     path = _path(job, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def _alone(job: Job) -> AbstractContextManager[object]:
     try:
         return lock.acquire(timeout=0)
     except Timeout:
-        print(f"{job.slug}: another process has seed {job.seed}; waiting for it", file=sys.stderr)
+        tqdm.write(f"{job.slug}: another process has seed {job.seed}; waiting for it", file=sys.stderr)
         return lock.acquire()
 
 
@@ -142,7 +143,12 @@ def perform_apart(job: Job, environment: Mapping[str, str], leash: int = subproc
         return Outcome(job, **json.loads(answer))
     except (ValueError, TypeError):
         ended = f"was killed twice, by signal {-code}" if code < 0 else f"ended with exit code {code}: {last}"
-        return Outcome(job, "failed", one_line(job.slug, f"its process {ended}"), time.monotonic() - started)
+        return Outcome(
+            job,
+            "failed",
+            one_line(job.slug, f"the process of seed {job.seed} {ended}"),
+            time.monotonic() - started,
+        )
 
 
 def _process(job: Job, environment: Mapping[str, str], leash: int) -> tuple[int, str, str]:

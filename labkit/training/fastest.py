@@ -34,8 +34,7 @@ def fastest(device: torch.device | str) -> Precision:
     if asked != "auto":
         return choose(device, cast(Switch, asked))
     if device.type == "cuda":
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-        return choose(device, "bfloat16" if fast else "float32")
+        return choose(device)
     return choose(device, "bfloat16" if _kept_gain() >= WORTH else "float32")
 
 

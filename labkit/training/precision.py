@@ -1,10 +1,10 @@
-"""Number format and memory layout of training: channels-last, and bfloat16 where that was found faster."""
+"""Number format and memory layout of training: channels-last, and bfloat16 where that is faster."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Precision:
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-# What `auto` means on each kind of device in this process; float32 where nothing was said.
+# What `auto` means on a kind of device in this process, once somebody has measured (`fastest`).
 _PREFERRED: dict[str, torch.dtype] = {}
 
 
@@ -49,13 +49,23 @@ def prefer(precision: Precision) -> None:
 
 
 def choose(device: torch.device | str, switch: Switch = "auto") -> Precision:
-    """Return the precision for `device`; `auto` is what was preferred, float32 where nothing was.
+    """Return the precision for `device`; `auto` is what was preferred, else bfloat16 where units have it.
 
     Raises LabkitError for an unknown switch.
     """
     device = torch.device(device)
-    if switch not in get_args(Switch):
-        raise LabkitError(f"unknown precision {switch!r}; allowed: {', '.join(get_args(Switch))}")
-    if switch == "auto":
-        return Precision(device, _PREFERRED.get(device.type, torch.float32))
-    return Precision(device, torch.bfloat16 if switch == "bfloat16" else torch.float32)
+    if switch not in ("auto", "float32", "bfloat16"):
+        raise LabkitError(f"unknown precision {switch!r}; allowed: auto, float32, bfloat16")
+    if switch == "auto" and device.type in _PREFERRED:
+        return Precision(device, _PREFERRED[device.type])
+    fast = switch == "bfloat16" or (switch == "auto" and _has_bfloat16_matrix_unit(device))
+    return Precision(device, torch.bfloat16 if fast else torch.float32)
+
+
+def _has_bfloat16_matrix_unit(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # AVX512-BF16 alone emulates most of a convolution and is often slower than float32; AMX is not.
+        return bool(torch.cpu._is_amx_tile_supported())
+    return False

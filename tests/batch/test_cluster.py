@@ -7,7 +7,10 @@ import shlex
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+import dask
 import psutil
 import pytest
 from many_runs import (
@@ -32,26 +35,36 @@ from labkit.source.files import PACKAGE
 __all__ = ["book", "started"]  # fixtures
 
 
-def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(book: Chapter, started: Start) -> None:
+DASK = (sys.executable, "-m", "dask")
+HERE = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+
+
+def scheduler(book: Chapter, started: Start) -> tuple[subprocess.Popen[str], str]:
+    """Return a scheduler that has begun, and its address."""
     file = book.root / "scheduler.json"
-    dask = (sys.executable, "-m", "dask")
-    started(*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-            "--scheduler-file", str(file))  # fmt: skip
-    workers = {}
+    process = started(*DASK, "scheduler", *HERE, "--port", "0", "--scheduler-file", str(file))
     until(file.exists)
     until(file.read_text)
-    for name, options in (("a", ["--resources", "GPU=1"]), ("b", ["--resources", "GPU=1"]), ("c", [])):
-        workers[name] = started(
-            *dask, "worker", "--scheduler-file", str(file), "--no-nanny", "--host", "127.0.0.1",
-            "--dashboard-address", "127.0.0.1:0", "--local-directory", str(book.root / name),
-            "--nthreads", "2", *options, WORKER=name, OMP_NUM_THREADS="7",
-        )  # fmt: skip
+    return process, json.loads(file.read_text())["address"]
+
+
+def worker(book: Chapter, started: Start, address: str, name: str, *options: str) -> subprocess.Popen[str]:
+    return started(
+        *DASK, "worker", address, *HERE, "--no-nanny", "--local-directory", str(book.root / name),
+        "--nthreads", "2", *options, WORKER=name, OMP_NUM_THREADS="7",
+    )  # fmt: skip
+
+
+def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(book: Chapter, started: Start) -> None:
+    _, address = scheduler(book, started)
+    gpu = ("--resources", "GPU=1")
+    workers = {name: worker(book, started, address, name, *gpu) for name in "ab"}
+    worker(book, started, address, "c")
     labkit_run("--seed", "1")  # what it keeps is not taken by a run that is forced
     (book.root / "done.txt").unlink()
     [kernel] = begun(book, 1)
     (book.root / f"begun-1-{kernel}").unlink()
     (book.root / "gate-1").touch()
-    address = json.loads(file.read_text())["address"]
     command = started(
         *COMMAND, "--seeds", "0-2", "--force", "--engine", "dask", "--gpus", "1", "--scheduler", address
     )
@@ -74,6 +87,19 @@ def test_a_run_whose_worker_is_killed_is_recorded_once_by_another(book: Chapter,
     assert {line[3] for line in done(book)} <= {"a", "b"}
     # The other worker went on from what the killed one had kept.
     assert [line[4] for line in done(book)] == ["whole", "resumed", "whole"]
+
+
+def test_a_scheduler_that_is_killed_is_one_line(book: Chapter, started: Start) -> None:
+    process, address = scheduler(book, started)
+    worker(book, started, address, "a")
+    (book.root / "gate-0").touch()
+    command = started(*COMMAND, "--engine", "dask", "--scheduler", address)
+    until(lambda: begun(book, 0))
+    process.kill()
+    output, errors = command.communicate(timeout=40)
+    assert (command.returncode, output) == (1, "")
+    assert errors.splitlines()[-1] == f"Error: t01-tiny: seed 0 lost {address}"
+    assert "Traceback" not in errors
 
 
 def recipe(protocol: str, port: str) -> tuple[str, list[str]]:
@@ -163,6 +189,27 @@ def test_a_scheduler_that_does_not_answer_is_one_line(
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(f"Error: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_web_server_in_the_place_of_a_scheduler_is_one_line(
+    book: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever).start()
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        result = labkit_run("--engine", "dask", "--scheduler", address)
+        server.shutdown()
+    assert result.stderr == f"Error: no dask scheduler answers at {address!r} (TimeoutError)\n"
+
+
+def test_certificates_that_are_not_there_are_one_line(book: Chapter) -> None:
+    tls = {"distributed.comm.tls.ca-file": "none.pem", "distributed.comm.tls.client.cert": "none.pem"}
+    with dask.config.set(tls):
+        result = labkit_run("--engine", "dask", "--scheduler", "tls://127.0.0.1:1")
+    assert result.stderr.startswith("Error: the certificates dask is configured to use: [Errno 2] No such")
     assert result.stderr.count("\n") == 1
 
 

@@ -12,6 +12,7 @@ from conftest import HEADER
 import labkit
 from labkit.chapters.chapter import Chapter
 from labkit.commands.main import main
+from labkit.errors import one_line
 
 
 def labkit_command(*arguments: str) -> Result:
@@ -149,3 +150,9 @@ def test_list_shows_title_parameters_and_records(paired: Chapter) -> None:
         "rate (float, default 0.1), fast (bool, default False)",
         "  records:    smoke seed 0; full seeds 2, 10",
     ]
+
+
+def test_what_a_cell_says_is_told_in_one_line_of_some_length() -> None:
+    assert one_line("ValueError", "three\n  \x1b[31mlines\x1b[0m\n\n") == "ValueError: three [31mlines[0m"
+    assert one_line("KeyboardInterrupt", "") == "KeyboardInterrupt"
+    assert one_line("ValueError", "x" * 10_000) == f"ValueError: {'x' * 488}…"

@@ -23,7 +23,7 @@ from labkit.training.callbacks import Callback, Training
 from labkit.training.fastest import fastest
 from labkit.training.fit import cross_entropy, fit
 from labkit.training.history import History
-from labkit.training.precision import choose, prefer
+from labkit.training.precision import _has_bfloat16_matrix_unit, choose, prefer
 from labkit.training.schedules import LearningRate, one_cycle
 from labkit.training.watching import GradientMagnitude, TrainAccuracy
 
@@ -258,7 +258,7 @@ def test_a_measurement_gives_a_ratio_and_leaves_the_random_state(monkeypatch: py
 
 def test_auto_is_what_was_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_room, "_PREFERRED", {})
-    assert choose("cpu").name == "float32"
+    assert choose("cpu").name == ("bfloat16" if _has_bfloat16_matrix_unit(torch.device("cpu")) else "float32")
     prefer(choose("cpu", "bfloat16"))
     assert choose("cpu").name == "bfloat16"
     assert choose("cpu", "float32").name == "float32"
