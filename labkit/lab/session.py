@@ -33,7 +33,7 @@ from labkit.profile import checked_profile
 from labkit.randomness import seeded
 from labkit.source.meaning import digest
 from labkit.training.callbacks import Callback
-from labkit.training.checkpoint import Checkpoint
+from labkit.training.checkpoint import Checkpoint, arithmetic
 from labkit.training.fastest import fastest
 from labkit.training.precision import prefer
 
@@ -99,11 +99,14 @@ class Lab:
         """Return the callbacks, the last of their `fit`, with which a killed run resumes exactly.
 
         `name` tells the trainings of a chapter apart. Checkpoints stay under `runs/`; those of other code,
-        data or parameters are ignored. The smoke profile takes seconds and gets none.
+        data or parameters, or computed by another torch, in another precision or on a CPU by other threads,
+        are ignored. The smoke profile takes seconds and gets none.
         """
         if self.profile == "smoke":
             return []
-        made_of = (self._record.code, self._record.parameters, self._record.data, self.device.type, name)
+        record = self._record
+        computed = (self.device.type, arithmetic(self.device))
+        made_of = (record.code, record.parameters, record.data, computed, name)
         folder = self.chapter.root / "runs" / self.chapter.slug / self.profile / f"seed-{self.seed}"
         file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
         self._clocks.append(Clock())

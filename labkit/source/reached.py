@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 from labkit.profile import Profile
 from labkit.source.files import Sources
 from labkit.source.meaning import Picked, digest, meaning
@@ -162,7 +162,10 @@ class Reach:
 
     def _experiment(self, cells: Sequence[Cell], profile: Profile) -> Definition:
         around: Imports = {}
-        trees = [(ast.parse(cell.source), cell.computes) for cell in cells]
+        try:
+            trees = [(ast.parse(cell.source), cell.computes) for cell in cells]
+        except SyntaxError as error:
+            raise LabkitError(f"a cell is not Python: {one_line('SyntaxError', str(error))}") from error
         for tree, _ in trees:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import | ast.ImportFrom):

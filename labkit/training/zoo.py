@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from torch import nn
+from torch import Tensor, nn
 
 from labkit.data.augment import channel_statistics
 from labkit.data.images import Images
@@ -19,8 +19,9 @@ from labkit.models.normalized import Normalized
 from labkit.source.files import snapshot
 from labkit.source.meaning import digest
 from labkit.source.reached import Cell, Reach
+from labkit.training.checkpoint import arithmetic
 from labkit.training.recipe import Recipe, train
-from labkit.trees import load_tree, save_tree
+from labkit.trees import load_tree, same_form, save_tree
 
 
 def zoo(
@@ -34,9 +35,10 @@ def zoo(
     """Return `architecture(**arguments)`, behind the normalisation of `images`, trained on them by `recipe`.
 
     It is trained at most once: what was trained is kept in `folder` under a name that is made of
-    architecture, arguments, data fingerprint, recipe, seed, kind of device, version of torch and the code of
-    labkit that took part. Who asks while another process trains it waits for that. A damaged file is noticed
-    by its hash and trained anew. The global random state is left as it was.
+    architecture, arguments, data fingerprint, recipe, seed, kind of device, `arithmetic` and the code of
+    labkit that took part. Who asks while another process trains it waits for that. A file that is damaged, or
+    holds another network under this name, is noticed and trained anew. The global random state is left as it
+    was.
     """
     device = images.x.device
     name = f"{architecture.__module__}.{architecture.__qualname__}"
@@ -48,7 +50,7 @@ def zoo(
             "recipe": dataclasses.asdict(recipe),
             "seed": seed,
             "device": device.type,
-            "torch": torch.__version__,
+            "arithmetic": arithmetic(device),
             "code": _code(architecture),
         },
         sort_keys=True,
@@ -63,7 +65,7 @@ def zoo(
         model = Normalized(architecture(**arguments), *channel_statistics(images.x)).to(device)
         with FileLock(f"{path}.lock"):
             try:
-                saved = load_tree(path)
+                model.load_state_dict(_weights(path, identity, model))
             except LabkitError as error:
                 if path.exists():
                     print(f"{error}; it is trained anew")
@@ -71,8 +73,18 @@ def zoo(
                 save_tree(path, {"identity": identity, "model": dict(model.state_dict())})
             else:
                 print(f"{architecture.__name__}: trained before, from {path.name}")
-                model.load_state_dict(saved["model"])
     return model.eval()
+
+
+def _weights(path: Path, identity: str, model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights in `path`; raises LabkitError unless they are of `identity` and fit `model`."""
+    saved = load_tree(path)
+    if not isinstance(saved, dict) or saved.get("identity") != identity:
+        raise LabkitError(f"{path} is damaged: it holds another network")
+    weights: dict[str, Tensor] = saved.get("model", {})
+    if not same_form(weights, model.state_dict()):
+        raise LabkitError(f"{path} is damaged: its weights do not fit the network")
+    return weights
 
 
 def _code(architecture: Callable[..., nn.Module]) -> list[str]:

@@ -322,6 +322,11 @@ def test_a_name_that_two_cells_import_from_two_places_is_refused() -> None:
         one("def g(x): return x", source, TWO)
 
 
+def test_a_cell_that_is_not_python_is_refused() -> None:
+    with pytest.raises(LabkitError, match="a cell is not Python: SyntaxError"):
+        one("", "n = = 1")
+
+
 def test_a_module_used_as_a_whole_is_refused() -> None:
     with pytest.raises(LabkitError, match=r"labkit\.room\.one is used as a whole"):
         one("A = 1", "from labkit.room import one\nprint(vars(one))")

@@ -18,7 +18,9 @@ from labkit.errors import LabkitError
 from labkit.models.resnet import ResNet
 from labkit.source.files import snapshot
 from labkit.training import zoo as room
+from labkit.training.precision import Precision
 from labkit.training.zoo import zoo
+from labkit.trees import load_tree, save_tree
 
 SCRIPT = Path(train_zoo.__file__)
 
@@ -81,7 +83,9 @@ def test_what_is_asked_for_twice_is_trained_once(tmp_path: Path, trainings: list
     assert not torch.equal(first.model[0].weight, untrained[0].weight)
 
 
-@pytest.mark.parametrize("change", ["seed", "recipe", "data", "arguments", "architecture", "code", "torch"])
+@pytest.mark.parametrize(
+    "change", ["seed", "recipe", "data", "arguments", "architecture", "code", "torch", "threads", "precision"]
+)
 def test_whatever_makes_another_network_is_trained(
     change: str, tmp_path: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,8 +107,13 @@ def test_whatever_makes_another_network_is_trained(
         architecture = Other
     elif change == "code":
         monkeypatch.setattr(room, "snapshot", edited("momentum: float = 0.9", "momentum: float = 0.8"))
+    elif change == "torch":
+        monkeypatch.setattr(torch, "__version__", "2.99.0")
+    elif change == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
     else:
-        monkeypatch.setattr(torch, "__version__", "99")
+        bfloat16 = Precision(torch.device("cpu"), torch.bfloat16)
+        monkeypatch.setattr("labkit.training.checkpoint.choose", lambda device: bfloat16)
     zoo(tmp_path, architecture, images, recipe, seed, **arguments)
     assert len(trainings) == 2
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
@@ -144,6 +153,46 @@ def test_a_damaged_file_is_noticed_and_trained_anew(
     assert weights_hash(again) == weights_hash(whole)
     zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
     assert len(trainings) == 2
+
+
+def test_weights_of_another_recipe_under_this_name_are_noticed(
+    tmp_path: Path, trainings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    path = network_file(tmp_path)
+    faster = dataclasses.replace(RECIPE, learning_rate=0.1)
+    other = zoo(tmp_path / "other", ResNet, IMAGES, faster, 0, blocks=1)
+    network_file(tmp_path / "other").replace(path)
+    again = zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert len(trainings) == 3
+    assert f"{path} is damaged: it holds another network; it is trained anew" in capsys.readouterr().out
+    assert weights_hash(again) == weights_hash(wanted) != weights_hash(other)
+    zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)
+    assert len(trainings) == 3
+
+
+@pytest.mark.parametrize("kind", ["shape", "too few", "type", "no weights", "no dictionary"])
+def test_weights_that_do_not_fit_are_taken_in_no_part(
+    tmp_path: Path, trainings: list[str], capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    wanted = weights_hash(zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1))
+    path = network_file(tmp_path)
+    saved = load_tree(path)
+    last = list(saved["model"])[-1]
+    if kind == "shape":
+        saved["model"][last] = torch.zeros(3)
+    elif kind == "too few":
+        del saved["model"][last]
+    elif kind == "type":
+        saved["model"][last] = saved["model"][last].double()
+    elif kind == "no weights":
+        saved["model"] = "weights"
+    else:
+        saved = [saved]
+    save_tree(path, saved)
+    assert weights_hash(zoo(tmp_path, ResNet, IMAGES, RECIPE, 0, blocks=1)) == wanted
+    assert len(trainings) == 2
+    assert "it is trained anew" in capsys.readouterr().out
 
 
 def test_the_random_state_is_left_as_it_was(tmp_path: Path) -> None:
