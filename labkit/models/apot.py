@@ -46,8 +46,8 @@ class ApotConv2d(nn.Conv2d):
 
     The weights, less their mean and divided by their standard deviation, are cut at `weight_alpha`; their
     magnitudes take the levels of bits - 1 bits, the sign the other. The inputs, none of them negative, are
-    cut at `act_alpha` and take the levels of `bits` bits. Both thresholds are parameters. A gradient passes the
-    rounding straight, and stops where a value is cut.
+    cut at `act_alpha` and take the levels of `bits` bits. Both thresholds are parameters. A gradient passes
+    the rounding straight, and stops where a value is cut.
     """
 
     weight_levels: Tensor
@@ -75,9 +75,9 @@ class ApotConv2d(nn.Conv2d):
 
 def eight_bits(weight: Tensor) -> Tensor:
     """Return `weight` rounded to multiples of a 127th of its largest value; the gradient passes straight."""
-    step = weight.detach().max() / 127
-    rounded: Tensor = (weight.detach() / step).round() * step + (weight - weight.detach())
-    return rounded
+    largest = weight.detach().max()
+    rounded: Tensor = (weight.detach() / largest * 127).round() / 127 * largest
+    return rounded + (weight - weight.detach())
 
 
 class EightBitConv2d(nn.Conv2d):
