@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ran import NEEDS_BROWSER, NEEDS_DATA, Case, cases, problems
+from ran import NEEDS_BROWSER, NEEDS_DATA, NEEDS_WEIGHTS, Case, cases, problems
 
 from labkit.chapters.chapter import Chapter
+from labkit.data.weights import WEIGHTS
 
 TESTS = [Case("tests.test_a", "test_one", "passed"), Case("tests.test_a", "test_two", NEEDS_DATA)]
 CELLS = [Case("notebooks.t01-tiny.ipynb", f"Cell {number}", "passed") for number in range(4)]
@@ -100,3 +101,19 @@ def test_reports_are_read(tmp_path: Path) -> None:
         "</testsuite></testsuites>"
     )
     assert [case.state for case in cases(report)] == ["passed", "failed", "later"]
+
+
+def test_weights_may_be_missing_but_not_skipped_when_they_are_there(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    tests = [*TESTS[:1], Case("tests.test_a", "test_three", NEEDS_WEIGHTS)]
+    assert list(problems(book, tests, CELLS)) == []
+    (tmp_path / "data/weights").mkdir(parents=True)
+    for name in WEIGHTS:
+        (tmp_path / f"data/weights/{name}.safetensors").touch()
+    assert list(problems(book, tests, CELLS)) == []
+    for name in ("cifar10", "mnist"):
+        (tmp_path / f"data/{name}.npz").touch()
+    [line] = problems(book, tests, CELLS)
+    assert line.startswith("skipped: tests.test_a test_three: needs the public weights")

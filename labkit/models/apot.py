@@ -75,9 +75,9 @@ class ApotConv2d(nn.Conv2d):
 
 def eight_bits(weight: Tensor) -> Tensor:
     """Return `weight` rounded to multiples of a 127th of its largest value; the gradient passes straight."""
-    step = weight.detach().max() / 127
-    rounded: Tensor = (weight.detach() / step).round() * step + (weight - weight.detach())
-    return rounded
+    largest = weight.detach().max()
+    rounded: Tensor = (weight.detach() / largest * 127).round() / 127 * largest
+    return rounded + (weight - weight.detach())
 
 
 class EightBitConv2d(nn.Conv2d):

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from ran import NEEDS_WEIGHTS, has_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from labkit.data.augment import raw
+from labkit.data.store import load
+from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
+from labkit.measure.predict import logits
 from labkit.models import pretrained as room
 from labkit.models.networks import NETWORKS
 from labkit.models.normalized import Normalized
@@ -185,3 +190,46 @@ def test_the_digest_is_that_of_the_content() -> None:
         {"a": a},
     ]
     assert len({known, *map(digest, others)}) == 7
+
+
+# Right answers among the first so many images of the test set. Where these are all, the accuracy is that of
+# the registry; of the slower networks the registry's was measured once, with this count.
+RIGHT = {
+    "cifar10_resnet20": (10_000, 9_173),
+    "cifar10_resnet32": (2_000, 1_854),
+    "cifar10_resnet44": (2_000, 1_866),
+    "cifar10_resnet56": (2_000, 1_859),
+    "cifar10_densenet100_baseline": (300, 283),
+    "cifar10_densenet100_oecc": (300, 278),
+    "cifar10_resnet20_apot_32bit": (2_000, 1_865),
+    "cifar10_resnet20_apot_4bit": (500, 460),
+    "cifar10_resnet20_apot_3bit": (500, 464),
+    "cifar10_resnet20_apot_2bit": (500, 448),
+    "cifar10_resnet4b_adv": (10_000, 7_720),
+    "cifar10_cnn_a_adv4": (10_000, 5_651),
+    "cifar10_wide_sgd": (10_000, 7_613),
+    "cifar10_wide_kw": (10_000, 6_161),
+    "cifar10_deep_kw": (10_000, 5_531),
+    "mnist_kw": (10_000, 9_820),
+    "mnist_cnn_a_adv": (10_000, 9_633),
+    "mnist_oe_baseline": (10_000, 9_906),
+    "mnist_oe_tune": (10_000, 9_908),
+    "mnist_oe_scratch": (10_000, 9_897),
+    "cifar10_resnet8_mlperf_tiny": (10_000, 8_721),
+}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_as_accurate_as_published(name: str) -> None:
+    if not has_weights(name):
+        pytest.skip(NEEDS_WEIGHTS)
+    n, right = RIGHT[name]
+    if n == 10_000:
+        assert round(right / n * 100, 2) == WEIGHTS[name].measured
+    images = load(name.split("_")[0], "test").first(n)
+    # On a CPU the widening features of a DenseNet are four times as fast while they fit into its cache.
+    found = logits(pretrained(name), images, [raw], size=10 if "densenet" in name else 500)
+    correct = int((found.argmax(1) == images.y).sum())
+    # Activations that are rounded to a level turn the last bit of a sum into a step: a prediction may follow.
+    assert abs(correct - right) <= (2 if name.endswith(("_4bit", "_3bit", "_2bit")) else 0)

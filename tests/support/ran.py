@@ -14,15 +14,24 @@ from pathlib import Path
 import nbformat
 
 from labkit.chapters.chapter import chapters
-from labkit.paths import book_root, data_folder
+from labkit.data.weights import WEIGHTS
+from labkit.paths import book_root, data_folder, weights_file
 
 NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
+NEEDS_WEIGHTS = (
+    "needs the public weights, and the set they are tested on, in the folder that LABKIT_DATA names"
+)
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 
 
 def has_real_data() -> bool:
     """Return whether LABKIT_DATA names a folder with CIFAR-10 (the user's cache folder does not count)."""
     return bool(os.environ.get("LABKIT_DATA")) and (data_folder() / "cifar10.npz").is_file()
+
+
+def has_weights(name: str) -> bool:
+    """Return whether the data folder has the weights of `name` and the data set that its name begins with."""
+    return weights_file(name).is_file() and (data_folder() / f"{name.split('_')[0]}.npz").is_file()
 
 
 def has_browser() -> bool:
@@ -34,6 +43,8 @@ def may_skip(reason: str) -> bool:
     """Return whether `reason` to skip a test holds here; a CI machine must have a browser."""
     if reason == NEEDS_BROWSER:
         return not has_browser() and not os.environ.get("CI")
+    if reason == NEEDS_WEIGHTS:
+        return not all(map(has_weights, WEIGHTS))
     return reason == NEEDS_DATA and not has_real_data()
 
 
