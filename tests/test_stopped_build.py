@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def processes(root: Path) -> dict[int, str]:
         except OSError:  # ended just now
             continue
     return found
+
+
+def find(root: Path, pattern: str) -> int:
+    """Return the one process of the book at `root` whose command line matches."""
+    [pid] = [pid for pid, command in processes(root).items() if re.search(pattern, command)]
+    return pid
 
 
 def wait_until(true: Callable[[], object], seconds: float) -> None:
@@ -87,8 +94,12 @@ def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: st
     )
     wait_until((book / "book/asleep").exists, 60)
     assert not (book / "_build/html").exists()
-    [pid] = [pid for pid, command in processes(book).items() if re.search(victim, command)]
-    os.kill(pid, by)
+    pids = {pattern: find(book, pattern) for pattern in (BUILDER, ENGINE, KERNEL)}
+    # Another build waits for all who write into the folder; a kernel does not.
+    lock = str(book / "_build/lock")
+    holders = [lock in map(os.readlink, glob(f"/proc/{pid}/fd/*")) for pid in pids.values()]
+    assert holders == [True, True, False]
+    os.kill(pids[victim], by)
     output = process.communicate(timeout=30)[0]
     if said == "Aborted!":
         assert not [command for command in processes(book).values() if re.search(ENGINE, command)]
