@@ -38,17 +38,12 @@ def build(root: Path) -> None:
     Raises LabkitError with the cause: a cell that failed, a page that is missing, the wrong engine, a
     warning, a fault in the built site, a disk that is full.
     """
-    folder = root / "_build"
-    try:
-        folder.mkdir(exist_ok=True)
-        with alone(folder) as lock:
-            _build(root, folder, lock)
-    except OSError as error:
-        raise LabkitError(f"cannot build in {folder}: {error}") from error
+    with alone(root / "_build") as lock:
+        _build(root, lock)
 
 
-def _build(root: Path, folder: Path, lock: int) -> None:
-    started = time.monotonic()
+def _build(root: Path, lock: int) -> None:
+    started, folder = time.monotonic(), root / "_build"
     site, unchecked = folder / "html", folder / "unchecked-html"
     as_left = _is_as_left(folder)
     (folder / "good").unlink(missing_ok=True)
@@ -62,14 +57,14 @@ def _build(root: Path, folder: Path, lock: int) -> None:
     if not as_left or _surplus(root, unchecked):
         for name in ("unchecked-html", *READ):
             _remove(folder / name)
-        if not _is_sound(folder / EXECUTED):
+        if not is_sound(folder / EXECUTED):
             click.echo("the cache of executed chapters is damaged: all are executed again")
             _remove(folder / EXECUTED)
     click.echo(f"building {len(toc_pages(root))} pages, log in {folder / 'book.log'}")
     executed = run_jupyter_book(root, unchecked, folder / "book.log", lock)
     check(root, unchecked)
     unchecked.rename(site)
-    mark_good(folder)
+    (folder / "good").write_text(_state(folder))
     _summary(root, executed, time.monotonic() - started)
 
 
@@ -81,11 +76,6 @@ def _check_engine() -> None:
         version = "none"
     if not version.startswith("1."):
         raise LabkitError(f"the book needs {ENGINE}, here is {version}: run `pip install '{ENGINE}'`")
-
-
-def mark_good(folder: Path) -> None:
-    """Note that what Sphinx keeps in `folder` comes from a build that ended well."""
-    (folder / "good").write_text(_state(folder))
 
 
 def _is_as_left(folder: Path) -> bool:
@@ -111,7 +101,7 @@ def _surplus(root: Path, site: Path) -> set[str]:
     return built - set(toc_pages(root)) - set(read_redirects(root))
 
 
-def _is_sound(cache: Path) -> bool:
+def is_sound(cache: Path) -> bool:
     """Return whether all can be read that the cache of executed chapters says it has."""
     if not cache.exists():
         return True

@@ -31,15 +31,20 @@ STOPPED = 3  # exit code where the last line says why; 1, which Python has for i
 def alone(folder: Path) -> Iterator[int]:
     """Hold the lock of `folder`, after a line where another build has it; yield the open file that holds it.
 
-    The lock is free again when all processes are gone that have this file open.
+    The lock is free again when all processes are gone that have this file open. Raises LabkitError where
+    the disk is full or the folder cannot be written.
     """
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            click.echo(f"another build is at work in {folder}: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
+    try:
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                click.echo(f"another build is at work in {folder}: waiting for it")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file.fileno()
+    except OSError as error:
+        raise LabkitError(f"cannot build in {folder}: {error}") from error
 
 
 def run_jupyter_book(root: Path, site: Path, log: Path, lock: int, builder: str = "html") -> dict[str, float]:

@@ -47,14 +47,14 @@ def print_book(root: Path, browser: str) -> None:
     Raises LabkitError where the browser prints nothing; an older PDF then stays.
     """
     folder = root / "_build"
+    target = folder / "the-lab-book.pdf"
     with alone(folder) as lock:
         run_jupyter_book(root, folder / "singlehtml", folder / "pdf.log", lock, "singlehtml")
-    document = _joined(folder / "singlehtml", toc_pages(root)[0])
-    target = folder / "the-lab-book.pdf"
-    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
-        printed = Path(scratch) / target.name
-        _print(browser, document, printed)
-        printed.replace(target)
+        document = _joined(folder / "singlehtml", toc_pages(root)[0])
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
+            printed = Path(scratch) / target.name
+            _print(browser, document, printed)
+            printed.replace(target)
     click.echo(f"{len(toc_pages(root))} pages of the website, {target.stat().st_size / 1e6:.1f} MB: {target}")
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from resource import RLIMIT_FSIZE, setrlimit
 
 import nbformat
 import pytest
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from labkit.errors import LabkitError
 from labkit.site import build as here
+from labkit.site.build import is_sound
 from labkit.site.checks.whole import check
 from labkit.site.sources import check_sources
 
@@ -133,6 +135,75 @@ def test_edit_links_stay_on_the_source(book: Path) -> None:
     assert '/edit/main/book/c1-red.md"' in page
     assert '/blob/main/notebooks/c1-red.ipynb"' in page
     assert "?urlpath=lab/tree/notebooks/c1-red.ipynb" in page
+
+
+def test_an_endless_cell_is_named_with_its_limit(site: Path) -> None:
+    config = site / "_config.yml"
+    config.write_text(config.read_text().replace("timeout: 600", "timeout: 2"))
+    (site / "labkit/blue.py").write_text("import time\n\ndef word():\n    time.sleep(1000)\n")
+    code, output = build(site)
+    assert code == 1
+    finding = "c2-blue, code cell 1 of 2: not done after 2 s, the most that `timeout` in _config.yml allows"
+    assert f"Error: Failing cell: {finding}" in output
+
+
+DAMAGE = {
+    "no database": ("global.db", b"nonsense"),
+    "half a database": ("global.db", 3_000),
+    "an empty database": ("global.db", 0),
+    "no notebook": ("executed/*/base.ipynb", b"{}"),
+    "half a notebook": ("executed/*/base.ipynb", 300),
+    "a notebook gone": ("executed/*/base.ipynb", None),
+}
+
+
+def damage(folder: Path, pattern: str, how: bytes | int | None) -> None:
+    """Write other bytes over the first file, cut it off there, or remove it."""
+    path = sorted(folder.glob(pattern))[0]
+    if how is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:how] if isinstance(how, int) else how)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_cache_is_noticed(site: Path, kind: str) -> None:
+    cache = site / "_build/.jupyter_cache"
+    assert is_sound(cache)
+    damage(cache, *DAMAGE[kind])
+    assert not is_sound(cache)
+
+
+def test_what_is_damaged_is_made_again(site: Path) -> None:
+    kept = site / "_build"
+    for name in (".doctrees/book/c1-red.doctree", "jupyter_execute/book/c2-blue.ipynb", "good"):
+        damage(kept, name, b"nonsense\xff")
+    damage(kept, "html/book/intro.html", 1_000)
+    damage(kept / ".jupyter_cache", *DAMAGE["half a notebook"])
+    code, output = build(site)
+    assert code == 0, output
+    assert "the cache of executed chapters is damaged: all are executed again" in output
+    assert executed(output) == ["c1-red", "c2-blue"]
+    assert "It has" in _page(site, "intro")
+
+
+def test_a_disk_that_is_full_or_cannot_be_written_stops_the_build_in_one_line(site: Path) -> None:
+    folder = site / "_build"
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    error = f"Error: cannot build in {folder}: [Errno 17] File exists: '{folder}'\n"
+    assert build(site) == (1, error)
+
+    folder.unlink()
+    limit = 40_000  # bytes, for each file
+    code, output = build(site, preexec_fn=lambda: setrlimit(RLIMIT_FSIZE, (limit, limit)))
+    assert code == 1
+    [error] = re.findall(r"^Error: .*", output, re.MULTILINE)
+    assert "File too large: " in error
+    assert "Traceback" not in output
+    assert not (folder / "html").exists()
+    code, output = build(site)
+    assert code == 0, output
 
 
 SOURCES = {
@@ -300,9 +371,7 @@ def test_a_lab_must_write_its_record(site: Path, lab: str) -> None:
     source = site / "book/c1-red.md"
     source.write_text(source.read_text().replace('print("the word is", word())', code))
     if left_open:
-        with pytest.raises(
-            LabkitError, match=r"c1-red: opens a lab, and its last word to it is not lab\.close"
-        ):
+        with pytest.raises(LabkitError, match=r"c1-red: opens a lab and does not end with lab\.close\(\)"):
             check(site, site / "_build/html")
     else:
         check(site, site / "_build/html")

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tiny_book import build, executed, write_book
 
-AWAKE = 'def word():\n    return "azure"\n'
+from labkit.site.engine import alone
+
+AWAKE = 'def word():\n    return "teal"\n'
 ASLEEP = """import pathlib, subprocess, time
 
 def word():
@@ -38,6 +40,12 @@ def processes(root: Path) -> dict[int, str]:
     return found
 
 
+def find(root: Path, pattern: str) -> int:
+    """Return the one process of the book at `root` whose command line matches."""
+    [pid] = [pid for pid, command in processes(root).items() if re.search(pattern, command)]
+    return pid
+
+
 def wait_until(true: Callable[[], object], seconds: float) -> None:
     limit = time.monotonic() + seconds
     while not true():
@@ -54,6 +62,13 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(book: Path) -> Iterator[None]:
+    yield
+    for pid in processes(book):
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("victim", "by", "said"),
     [
@@ -68,19 +83,23 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: str) -> None:
     (book / "labkit/blue.py").write_text(ASLEEP)
     (book / "book/asleep").unlink(missing_ok=True)
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "labkit", "book"],
         cwd=book,
         env=os.environ | {"PYTHONPATH": str(book)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        wait_until((book / "book/asleep").exists, 60)
-        assert not (book / "_build/html").exists()
-        [pid] = [pid for pid, command in processes(book).items() if re.search(victim, command)]
-        os.kill(pid, by)
-        output = process.communicate(timeout=30)[0]
+    )
+    wait_until((book / "book/asleep").exists, 60)
+    assert not (book / "_build/html").exists()
+    pids = {pattern: find(book, pattern) for pattern in (BUILDER, ENGINE, KERNEL)}
+    # Another build waits for all who write into the folder; a kernel does not.
+    lock = str(book / "_build/lock")
+    holders = [lock in map(os.readlink, Path(f"/proc/{pid}/fd").iterdir()) for pid in pids.values()]
+    assert holders == [True, True, False]
+    os.kill(pids[victim], by)
+    output = process.communicate(timeout=30)[0]
     if said == "Aborted!":
         assert not [command for command in processes(book).values() if re.search(ENGINE, command)]
     # What a cell has started ends with a kernel that is shut down, not with one that is killed.
@@ -97,5 +116,16 @@ def test_the_next_build_is_right(book: Path) -> None:
     (book / "labkit/blue.py").write_text(AWAKE)
     code, output = build(book)
     assert code == 0, output
-    assert "the word is azure" in (book / "_build/html/book/c2-blue.html").read_text()
+    assert "the word is teal" in (book / "_build/html/book/c2-blue.html").read_text()
     assert executed(output) == ["c2-blue"]
+
+
+def test_another_build_waits_until_no_process_of_the_first_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone(tmp_path) as lock:
+        process = subprocess.Popen(["sleep", "1"], pass_fds=[lock])
+        assert capsys.readouterr().out == ""
+    with alone(tmp_path):
+        assert process.poll() == 0
+    assert capsys.readouterr().out == f"another build is at work in {tmp_path}: waiting for it\n"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from labkit.source.files import PACKAGE
 
@@ -77,13 +78,11 @@ def write_book(root: Path) -> None:
         (root / f"notebooks/{slug}.ipynb").write_text("{}")
 
 
-def build(root: Path) -> tuple[int, str]:
-    """Run `labkit book` on the book's own copy of labkit."""
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "labkit", "book"]
-    done = subprocess.run(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def build(root: Path, **options: Any) -> tuple[int, str]:
+    """Run `labkit book` on the book's own copy of labkit; `options` are those of the process."""
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    options["env"] = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-m", "labkit", "book"], cwd=root, **options)
     return done.returncode, done.stdout
 
 
