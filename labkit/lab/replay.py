@@ -238,21 +238,12 @@ def _with_sizes_of(now: str, before: str, profile: Profile) -> str:
 
     Raises ValueError where the two do not pick the same sizes for `profile`.
     """
-    picks, others = (
-        [
-            {keyword.arg: keyword.value for keyword in node.keywords}
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "pick"
-        ]
-        for text in (before, now)
-    )
+    picks, others = _picks(before), _picks(now)
     if [meaning(pick[profile]) for pick in picks] != [meaning(other[profile]) for other in others]:
         raise ValueError(f"other sizes for {profile}")
     lines = [line.encode() for line in before.split("\n")]
     # From the last one on, so that places stay; offsets count bytes.
-    for pick, other in sorted(zip(picks, others, strict=True), key=_place, reverse=True):
+    for pick, other in reversed(list(zip(picks, others, strict=True))):
         old, new = pick["smoke"], ast.get_source_segment(now, other["smoke"]) or ""
         first, last = old.lineno - 1, (old.end_lineno or old.lineno) - 1
         head, tail = lines[first][: old.col_offset], lines[last][old.end_col_offset :]
@@ -260,9 +251,12 @@ def _with_sizes_of(now: str, before: str, profile: Profile) -> str:
     return b"\n".join(lines).decode()
 
 
-def _place(pair: tuple[dict[str | None, ast.expr], dict[str | None, ast.expr]]) -> tuple[int, int]:
-    smallest = pair[0]["smoke"]
-    return smallest.lineno, smallest.col_offset
+def _picks(text: str) -> list[dict[str | None, ast.expr]]:
+    """Return the values of each choice between profiles, in the order of the text."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    chosen = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "pick"]
+    chosen.sort(key=lambda call: (call.lineno, call.col_offset))
+    return [{keyword.arg: keyword.value for keyword in call.keywords} for call in chosen]
 
 
 def _differing_lines(before: _Side, now: _Side) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
@@ -302,7 +296,7 @@ def _pairs(
 
 
 def _executable(source: str) -> set[int]:
-    """Return the numbers of the lines that hold code, but for those of `raise` statements."""
+    """Return the numbers of the lines that do something other than raise: no `raise`, no `...`."""
     lines: set[int] = set()
     waiting: list[CodeType] = [compile(source, EXPERIMENT, "exec")]
     while waiting:
@@ -310,7 +304,9 @@ def _executable(source: str) -> set[int]:
         lines.update(line for _, _, line in code.co_lines() if line)
         waiting += (constant for constant in code.co_consts if isinstance(constant, CodeType))
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Raise):
+        if isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
 
