@@ -4,11 +4,12 @@
 
 - bare step: the same model, batch size, precision and memory layout on one fixed batch: no data, no logging.
 - usual loop: DataLoader with worker processes, PIL transforms, float32, as in most public CIFAR-10 scripts.
-- fit: labkit's loop with the same augmentation on whole batches, in the precision it chooses.
+- fit: labkit's loop with the same augmentation on whole batches.
 
-The three take turns, so that a machine that slows down slows all of them; the first round warms up and
-does not count. Images are random: speed does not depend on what they show. Prints images per second and
-ratios, as median over rounds, and writes them to benchmarks/results/training_speed.json.
+Bare step and fit are there in each precision; the one that a lab would take on this machine is marked. All
+take turns, so that a machine that slows down slows all of them; the first round warms up and does not count.
+Images are random: speed does not depend on what they show. Prints images per second and ratios, as median over
+rounds, and writes them to benchmarks/results/training_speed.json.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,10 +35,12 @@ from labkit.data.vision import torchvision
 from labkit.lab.provenance import hardware, versions
 from labkit.models.resnet import resnet20
 from labkit.paths import write_atomically
+from labkit.training.fastest import fastest
 from labkit.training.fit import fit
-from labkit.training.precision import choose
+from labkit.training.precision import Switch, choose
 
 BATCH, STEPS, ROUNDS = 128, 40, 5
+PRECISIONS: tuple[Switch, ...] = ("float32", "bfloat16")
 MEAN, STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -71,10 +75,10 @@ def network() -> tuple[nn.Module, torch.optim.SGD]:
     return model, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
 
 
-def bare_step(source: Images) -> None:
+def bare_step(source: Images, switch: Switch) -> None:
     """Take the steps of one round on one fixed batch."""
     model, optimizer = network()
-    precision = choose(DEVICE)
+    precision = choose(DEVICE, switch)
     precision.place(model)
     batch = Loader(source, BATCH, [normalize(MEAN, STD)], 0).batch(0)
     x, y = precision.layout(batch.x), batch.y
@@ -99,21 +103,22 @@ def usual_loop(source: Images) -> None:
         loss.item()  # such scripts print a running loss
 
 
-def labkit_fit(source: Images) -> None:
+def labkit_fit(source: Images, switch: Switch) -> None:
     """Train for one round with labkit."""
     model, optimizer = network()
     loader = Loader(source, BATCH, [flip, pad_crop(4), normalize(MEAN, STD)], 0)
-    fit(model, loader, STEPS, optimizer).series("loss")
+    fit(model, loader, STEPS, optimizer, precision=switch).series("loss")
 
 
 def main() -> None:
     """Run all rounds, print and write the result."""
     source = images()
-    contestants: dict[str, Callable[[], None]] = {
-        "bare step": lambda: bare_step(source.to(DEVICE)),
-        "usual loop": lambda: usual_loop(source),
-        "fit": lambda: labkit_fit(source.to(DEVICE)),
-    }
+    there = source.to(DEVICE)
+    best = fastest(DEVICE).name
+    contestants: dict[str, Callable[[], None]] = {"usual loop": lambda: usual_loop(source)}
+    for switch in PRECISIONS:
+        contestants[f"bare step, {switch}"] = partial(bare_step, there, switch)
+        contestants[f"fit, {switch}"] = partial(labkit_fit, there, switch)
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in tqdm(range(ROUNDS + 1), "rounds"):
         for name, contest in contestants.items():
@@ -122,18 +127,26 @@ def main() -> None:
             speeds[name].append(BATCH * STEPS / (time.perf_counter() - started))
     speeds = {name: values[1:] for name, values in speeds.items()}
     ratios = {
-        f"fit / {other}": [a / b for a, b in zip(speeds["fit"], speeds[other], strict=True)]
+        f"fit / {other}, {switch}": [
+            ours / theirs
+            for ours, theirs in zip(
+                speeds[f"fit, {switch}"], speeds.get(f"{other}, {switch}", speeds["usual loop"]), strict=True
+            )
+        ]
         for other in ("bare step", "usual loop")
+        for switch in PRECISIONS
     }
     result = {
-        "precision": choose(DEVICE).name,
+        "fastest": best,
         "hardware": hardware(DEVICE),
         "versions": versions(),
         "images per second": speeds,
         "ratios": ratios,
     }
     for name, values in (speeds | ratios).items():
-        print(f"{name:18} median {statistics.median(values):8.2f}   {min(values):.2f} to {max(values):.2f}")
+        mark = "*" if name.endswith(best) else " "
+        median, low, high = statistics.median(values), min(values), max(values)
+        print(f"{name:28}{mark} median {median:8.2f}   {low:.2f} to {high:.2f}")
     path = Path(__file__).parent / "results" / "training_speed.json"
     write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
 
