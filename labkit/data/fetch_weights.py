@@ -67,6 +67,5 @@ def _given(name: str, path: Path) -> Path:
 
 
 def _write(path: Path, weights: Weights, tensors: dict[str, Tensor]) -> None:
-    about = {"source": weights.address, "licence": weights.licence}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(contiguous, about))
+    write_atomically(path, safetensors.torch.save(contiguous, {"source": weights.address}))

@@ -26,13 +26,14 @@ from labkit.data import weights as registry
 from labkit.data.fetch import Patience
 from labkit.data.fetch_weights import fetch_weights
 from labkit.data.published_weights import keras, state_dict
-from labkit.data.weights import WEIGHTS, Publisher, Weights
+from labkit.data.weights import WEIGHTS, Publisher, Weights, Work
 from labkit.errors import LabkitError
 from labkit.models.networks import NETWORKS
 from labkit.models.pretrained import digest, pretrained
 
 HASTY = Patience(timeout=1.5, min_speed=2_000, window=0.2, attempts=3, backoff=0.01)
 NAME = "mnist_kw"
+WORK = Work("a2000b", "A: B, C, 2000")
 LICENSED = Publisher("someone/something", "0" * 40, "MIT")
 TENSORS = {
     f"{layer}.{part}": torch.arange(float(n)).reshape(shape)
@@ -53,7 +54,7 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Publish:
 
     def publish(content: bytes, **changes: Any) -> Weights:
         sha256, size = hashlib.sha256(content).hexdigest(), len(content)
-        weights = Weights(LICENSED, "a folder/mnist.pth", sha256, size, "A network", "A: B, C, 2000", 1.0)
+        weights = Weights(LICENSED, "a folder/mnist.pth", sha256, size, "A network", (WORK,), 1.0)
         weights = dataclasses.replace(weights, **changes)
         monkeypatch.setitem(WEIGHTS, NAME, weights)  # type: ignore[arg-type]
         return weights

@@ -228,7 +228,6 @@ def test_a_network_is_as_accurate_as_published(name: str) -> None:
     if n == 10_000:
         assert round(right / n * 100, 2) == WEIGHTS[name].measured
     images = load(name.split("_")[0], "test").first(n)
-    # On a CPU the widening features of a DenseNet are four times as fast while they fit into its cache.
     found = logits(pretrained(name), images, [raw], size=10 if "densenet" in name else 500)
     correct = int((found.argmax(1) == images.y).sum())
     # Activations that are rounded to a level turn the last bit of a sum into a step: a prediction may follow.
