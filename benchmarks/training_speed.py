@@ -8,8 +8,8 @@
 
 Bare step and fit are there in each precision; the one that a lab would take on this machine is marked. All
 take turns, so that a machine that slows down slows all of them; the first round warms up and does not count.
-Images are random: speed does not depend on what they show. Prints images per second and ratios, as median over
-rounds, and writes them to benchmarks/results/training_speed.json.
+Images are random: speed does not depend on what they show. Prints images per second and ratios, as median
+over rounds, and writes them to benchmarks/results/training_speed.json.
 """
 
 from __future__ import annotations
