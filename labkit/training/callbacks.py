@@ -42,20 +42,12 @@ class Training:
     step: int = 0
     batch: Batch = None  # type: ignore[assignment]  # there from the first step on
     loss: Tensor = None  # type: ignore[assignment]  # there from the first gradient on
+    model: nn.Module = field(init=False)  # the part of this name, if there is one
+    optimizer: Optimizer = field(init=False)  # likewise
 
-    @property
-    def model(self) -> nn.Module:
-        """The part called `model`; KeyError where there is none."""
-        model = self.parts["model"]
-        assert isinstance(model, nn.Module)
-        return model
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The part called `optimizer`; KeyError where there is none."""
-        optimizer = self.parts["optimizer"]
-        assert isinstance(optimizer, Optimizer)
-        return optimizer
+    def __post_init__(self) -> None:
+        """Name the two parts that most callbacks ask for."""
+        self.model, self.optimizer = self.parts.get("model"), self.parts.get("optimizer")  # type: ignore[assignment]
 
 
 class Callback:
