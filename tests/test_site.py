@@ -156,8 +156,8 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "no database": ("global.db", _nonsense),
     "half a database": ("global.db", lambda before: before[:3_000]),
     "an empty database": ("global.db", lambda before: b""),
-    # Its second page, where nothing is that the next build would look up first.
-    "a hole in the database": ("global.db", lambda before: before[:4096] + bytes(4096) + before[8192:]),
+    # The first place with this name is a row, the second the index that leads to it.
+    "a database at odds": ("global.db", lambda before: before.replace(b"c1-red.md", b"c1-bed.md", 1)),
     "no notebook": ("executed/*/base.ipynb", lambda before: b"{}"),
     "half a notebook": ("executed/*/base.ipynb", lambda before: before[:300]),
 }
