@@ -222,6 +222,11 @@ SOURCES = {
         "# New\n",
         "_toc.yml forgets book/data/new.md: every page of book/ belongs to the book",
     ),
+    "page, no text": (
+        "book/c2-blue.md",
+        b"# \xff",
+        "book/c2-blue.md is not UTF-8: .* in position 2: .*",
+    ),
     "page twice": ("_toc.yml", f"{TOC}  - file: book/c1-red\n", "_toc.yml: .*'book/c1-red'"),
     "contents, no YAML": ("_toc.yml", "root: [", "_toc.yml is not YAML: .* line 1, column 8.*"),
     "contents, empty": ("_toc.yml", "", "_toc.yml: toc is not a mapping: .*"),
