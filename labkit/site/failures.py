@@ -1,4 +1,4 @@
-"""Chapters that were not executed to their end: which, at which cell, and why."""
+"""Pages that stop a build: which, at which cell, and why."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ class FailingCell(SphinxError):
     category = "Failing cell"
 
 
+class FailingPage(SphinxError):
+    """Something went wrong while a page was read."""
+
+    category = "Failing page"
+
+
 def setup_failures(app: Sphinx) -> None:
-    """Connect the hooks that stop a build whose chapters did not come to their end."""
+    """Connect the hooks that stop a build whose chapters did not come to their end, and name the page."""
     app.connect("env-check-consistency", stop_at_failing_cells)
-    app.connect("build-finished", name_dead_kernel)
+    app.connect("build-finished", name_page)
 
 
 def executed_notebook(app: Sphinx, docname: str) -> Path:
@@ -45,16 +51,26 @@ def stop_at_failing_cells(app: Sphinx, env: BuildEnvironment) -> None:
         raise FailingCell("\n".join(failures))
 
 
-def name_dead_kernel(app: Sphinx, exception: Exception | None) -> None:
-    """Raise FailingCell where a kernel died: that ends the build before the other chapters are read."""
-    if isinstance(exception, DeadKernelError):
-        name, where = Path(app.env.docname).name, "before its first cell"
-        for frame, _ in walk_tb(exception.__traceback__):
-            # nbclient does not say in which cell it was, but this frame knows.
-            if frame.f_code is NotebookClient.async_execute_cell.__code__:
-                cells, index = frame.f_locals["self"].nb.cells, frame.f_locals["cell_index"]
-                where = _code_cell(cells, sum(cell.cell_type == "code" for cell in cells[: index + 1]))
-        raise FailingCell(f"{name}, {where}: the kernel died, perhaps for want of memory") from exception
+def name_page(app: Sphinx, exception: Exception | None) -> None:
+    """Raise FailingPage, or FailingCell where a kernel died, for an error that does not say where it was."""
+    page = app.env.temp_data.get("docname")  # which is being read, if any
+    # What a hook has raised comes wrapped.
+    error = getattr(exception, "orig_exc", None) or exception
+    if not page or error is None or isinstance(error, SphinxError):
+        return
+    if isinstance(error, DeadKernelError):
+        reason = "the kernel died, perhaps for want of memory"
+        raise FailingCell(f"{Path(page).name}, {_where_it_died(error)}: {reason}") from error
+    raise FailingPage(f"{page}: {type(error).__name__}: {error}") from error
+
+
+def _where_it_died(error: DeadKernelError) -> str:
+    for frame, _ in walk_tb(error.__traceback__):
+        # nbclient does not say in which cell it was, but this frame knows.
+        if frame.f_code is NotebookClient.async_execute_cell.__code__:
+            cells, index = frame.f_locals["self"].nb.cells, frame.f_locals["cell_index"]
+            return _code_cell(cells, sum(cell.cell_type == "code" for cell in cells[: index + 1]))
+    return "before its first cell"
 
 
 def _code_cell(cells: list[Any], number: int) -> str:

@@ -18,8 +18,8 @@ SUFFIXES = (".md", ".ipynb", ".rst")  # of what Sphinx would read
 def check_sources(root: Path) -> None:
     """Raise LabkitError where `_config.yml` or `_toc.yml` cannot be read, or the contents are not the pages.
 
-    Each page that `_toc.yml` names is there, and it names each page of `book/` once; folders there whose name
-    begins with `_` or `.` hold no pages.
+    Each page that `_toc.yml` names is there, in UTF-8. It names each page of `book/` once; folders there
+    whose name begins with `_` or `.` hold no pages.
     """
     read_config(root)
     try:
@@ -30,8 +30,12 @@ def check_sources(root: Path) -> None:
         raise LabkitError(f"_toc.yml: {_line(error)}") from error
     named = toc_pages(root)
     for name in named:
-        if not (root / f"{name}.md").is_file():
-            raise LabkitError(f"_toc.yml names {name}, but there is no {name}.md")
+        try:
+            (root / f"{name}.md").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise LabkitError(f"_toc.yml names {name}, but there is no {name}.md") from error
+        except UnicodeDecodeError as error:
+            raise LabkitError(f"{name}.md is not UTF-8: {error}") from error
     if forgotten := sorted(set(_pages(root)) - {f"{name}.md" for name in named}):
         raise LabkitError(f"_toc.yml forgets {', '.join(forgotten)}: every page of book/ belongs to the book")
 

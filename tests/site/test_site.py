@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from resource import RLIMIT_FSIZE, setrlimit
 
@@ -147,23 +148,25 @@ def test_an_endless_cell_is_named_with_its_limit(site: Path) -> None:
     assert f"Error: Failing cell: {finding}" in output
 
 
-DAMAGE = {
-    "no database": ("global.db", b"nonsense"),
-    "half a database": ("global.db", 3_000),
-    "an empty database": ("global.db", 0),
-    "no notebook": ("executed/*/base.ipynb", b"{}"),
-    "half a notebook": ("executed/*/base.ipynb", 300),
-    "a notebook gone": ("executed/*/base.ipynb", None),
+def _nonsense(before: bytes) -> bytes:
+    return b"nonsense\xff"
+
+
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "no database": ("global.db", _nonsense),
+    "half a database": ("global.db", lambda before: before[:3_000]),
+    "an empty database": ("global.db", lambda before: b""),
+    # The first place with this name is a row, the second the index that leads to it.
+    "a database at odds": ("global.db", lambda before: before.replace(b"c1-red.md", b"c1-bed.md", 1)),
+    "no notebook": ("executed/*/base.ipynb", lambda before: b"{}"),
+    "half a notebook": ("executed/*/base.ipynb", lambda before: before[:300]),
 }
 
 
-def damage(folder: Path, pattern: str, how: bytes | int | None) -> None:
-    """Write other bytes over the first file, cut it off there, or remove it."""
+def damage(folder: Path, pattern: str, how: Callable[[bytes], bytes]) -> None:
+    """Write something else over the first file."""
     path = sorted(folder.glob(pattern))[0]
-    if how is None:
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[:how] if isinstance(how, int) else how)
+    path.write_bytes(how(path.read_bytes()))
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -174,11 +177,17 @@ def test_a_damaged_cache_is_noticed(site: Path, kind: str) -> None:
     assert not is_sound(cache)
 
 
+def test_a_cache_without_one_of_its_notebooks_is_noticed(site: Path) -> None:
+    cache = site / "_build/.jupyter_cache"
+    next(cache.glob("executed/*/base.ipynb")).unlink()
+    assert not is_sound(cache)
+
+
 def test_what_is_damaged_is_made_again(site: Path) -> None:
     kept = site / "_build"
     for name in (".doctrees/book/c1-red.doctree", "jupyter_execute/book/c2-blue.ipynb", "good"):
-        damage(kept, name, b"nonsense\xff")
-    damage(kept, "html/book/intro.html", 1_000)
+        damage(kept, name, _nonsense)
+    damage(kept, "html/book/intro.html", lambda before: before[:1_000])
     damage(kept / ".jupyter_cache", *DAMAGE["half a notebook"])
     code, output = build(site)
     assert code == 0, output
@@ -212,6 +221,11 @@ SOURCES = {
         "book/data/new.md",
         "# New\n",
         "_toc.yml forgets book/data/new.md: every page of book/ belongs to the book",
+    ),
+    "page, no text": (
+        "book/c2-blue.md",
+        b"# \xff",
+        "book/c2-blue.md is not UTF-8: .* in position 2: .*",
     ),
     "page twice": ("_toc.yml", f"{TOC}  - file: book/c1-red\n", "_toc.yml: .*'book/c1-red'"),
     "contents, no YAML": ("_toc.yml", "root: [", "_toc.yml is not YAML: .* line 1, column 8.*"),
