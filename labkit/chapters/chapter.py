@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ class Chapter:
     def read(self) -> Any:
         """Return the source as an `nbformat.NotebookNode`; raises LabkitError where it is not MyST."""
         with _reading(self.source):
-            return jupytext.read(self.source, fmt="md:myst")
+            return deepcopy(_notebook(self.source.read_text(encoding="utf-8")))
 
     def question(self) -> str:
         """Return the question that the chapter asks: `question` in its front matter, empty without one."""
@@ -66,6 +68,11 @@ class Chapter:
             if line.startswith("# "):
                 return line[2:].strip()
         raise LabkitError(f"{self.source} has no title: it needs a line that starts with '# '")
+
+
+@lru_cache(maxsize=128)  # one command asks many times
+def _notebook(text: str) -> Any:
+    return jupytext.reads(text, fmt="md:myst")
 
 
 def toc_pages(root: Path) -> list[str]:

@@ -66,7 +66,7 @@ def reach(chapter: Chapter, profile: Profile) -> Reach:
     return _reach(tuple(experiment_cells(chapter.read())), profile, tuple(snapshot().items()))
 
 
-@lru_cache(maxsize=64)  # many records and pages ask for the same
+@lru_cache(maxsize=256)  # many records and pages ask for the same; all chapters at two profiles must fit
 def _reach(cells: tuple[Cell, ...], profile: Profile, files: tuple[tuple[str, str], ...]) -> Reach:
     return Reach(cells, profile, dict(files).get, NOT_COMPUTING, ALWAYS)
 

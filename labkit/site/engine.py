@@ -19,8 +19,7 @@ import click
 
 from labkit.errors import LabkitError
 
-EXECUTING = re.compile(r"/([^/]+)\.md: Executing notebook")
-EXECUTED = re.compile(r"/([^/]+)\.md: Executed notebook in ([\d.]+) seconds")
+CHAPTER = re.compile(r"(\S+): execut(?:ing|ed in ([\d.]+) s)")  # what labkit.site.execute says
 WARNED = re.compile(r"\b(WARNING|ERROR|CRITICAL): ")
 ANSI = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 GRACE = 10  # seconds in which a kernel must have stopped
@@ -62,11 +61,10 @@ def run_jupyter_book(root: Path, site: Path, log: Path, lock: int, builder: str 
         for line in process.stdout:
             plain = ANSI.sub("", line)
             file.write(plain)
-            if found := EXECUTING.search(plain):
-                click.echo(f"{found[1]}: executing")
-            elif found := EXECUTED.search(plain):
-                executed[found[1]] = float(found[2])
-                click.echo(f"{found[1]}: executed in {executed[found[1]]:.1f} s")
+            if found := CHAPTER.fullmatch(plain.strip()):
+                click.echo(found[0])
+                if found[2]:
+                    executed[found[1]] = float(found[2])
     if process.returncode:
         raise LabkitError(_cause(log, process.returncode))
     return executed

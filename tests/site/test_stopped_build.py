@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_book import build, executed, write_book
 
+from labkit.machine import cores
 from labkit.site.engine import alone
 
 AWAKE = 'def word():\n    return "teal"\n'
@@ -21,7 +22,7 @@ ASLEEP = """import pathlib, subprocess, time
 
 def word():
     subprocess.Popen(["sleep", "1000"])
-    pathlib.Path("asleep").touch()
+    pathlib.Path(__name__).touch()
     time.sleep(1000)
 """
 # What the command line of each process of a build ends with, or has in it.
@@ -53,6 +54,23 @@ def wait_until(true: Callable[[], object], seconds: float) -> None:
         time.sleep(0.05)
 
 
+def started(book: Path, *asleep: str) -> subprocess.Popen[str]:
+    """Start a build and return it once the chapters that use the modules `asleep` are at work."""
+    flags = [book / "book" / f"labkit.{name}" for name in asleep]
+    for flag in flags:
+        flag.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "labkit", "book"],
+        cwd=book,
+        env=os.environ | {"PYTHONPATH": str(book)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_until(lambda: all(flag.exists() for flag in flags), 60)
+    return process
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("book")
@@ -82,16 +100,7 @@ def nothing_is_left(book: Path) -> Iterator[None]:
 )
 def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: str) -> None:
     (book / "labkit/blue.py").write_text(ASLEEP)
-    (book / "book/asleep").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "labkit", "book"],
-        cwd=book,
-        env=os.environ | {"PYTHONPATH": str(book)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    wait_until((book / "book/asleep").exists, 60)
+    process = started(book, "blue")
     assert not (book / "_build/html").exists()
     pids = {pattern: find(book, pattern) for pattern in (BUILDER, ENGINE, KERNEL)}
     # Another build waits for all who write into the folder; a kernel does not.
@@ -112,12 +121,25 @@ def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: st
     assert not (book / "_build/html").exists()
 
 
+@pytest.mark.skipif(cores() < 2, reason="needs two cores")
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_chapters_are_executed_side_by_side_and_stopped_together(book: Path, by: signal.Signals) -> None:
+    for name in ("red", "blue"):
+        (book / f"labkit/{name}.py").write_text(ASLEEP)
+    process = started(book, "red", "blue")  # both at once: neither comes to an end
+    process.send_signal(by)
+    process.communicate(timeout=30)
+    wait_until(lambda: not processes(book), 15)
+    assert not (book / "_build/html").exists()
+    (book / "labkit/red.py").write_text(AWAKE)
+
+
 def test_the_next_build_is_right(book: Path) -> None:
     (book / "labkit/blue.py").write_text(AWAKE)
     code, output = build(book)
     assert code == 0, output
     assert "the word is teal" in (book / "_build/html/book/c2-blue.html").read_text()
-    assert executed(output) == ["c2-blue"]
+    assert executed(output) == ["c1-red", "c2-blue"]
 
 
 def test_another_build_waits_until_no_process_of_the_first_is_left(

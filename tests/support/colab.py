@@ -1,7 +1,12 @@
-"""An environment like Colab's: its saved list of packages, as stubs for pip or installed for real."""
+"""An environment like Colab's: its saved list of packages, as stubs for pip or installed for real.
+
+As a program it makes the kernel for the notebooks, in `_build/jupyter`, and prints its name: `colab`, or
+`pinned` where no package index answers.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,14 +18,21 @@ import tomllib
 import venv
 from pathlib import Path
 
-import pytest
+from filelock import FileLock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from labkit.paths import cache_folder
 
 BOOK = Path(__file__).resolve().parents[2]
 # Too large to install once more: these come from the running environment, in its version.
 BORROWED = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
-NO_INDEX = ("Could not find a version that satisfies", "NewConnectionError", "Max retries exceeded")
+NO_INDEX = ("from versions: none", "NewConnectionError", "Max retries exceeded")
+KERNELS = BOOK / "_build" / "jupyter" / "kernels"
+
+
+class NoIndex(Exception):
+    """No package index answers."""
 
 
 def listed() -> dict[str, str]:
@@ -61,14 +73,16 @@ def site_packages(python: Path) -> Path:
 
 
 def pip(python: Path, *arguments: str | Path) -> None:
-    """Run the pip of the running environment on the one of `python`; fails the test in a line of its own."""
+    """Run the pip of the running environment on the one of `python`.
+
+    Raises NoIndex where no package index answers, else RuntimeError; the message is pip's first error.
+    """
     command = [sys.executable, "-m", "pip", "--quiet", "--python", str(python), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")] or [done.stderr]
-        index = any(phrase in done.stderr for phrase in NO_INDEX)
-        hint = "; this test needs the package index" if index else ""
-        pytest.fail(f"pip {arguments[0]}: {errors[0]}{hint}", pytrace=False)
+        offline = any(phrase in done.stderr for phrase in NO_INDEX)
+        raise (NoIndex if offline else RuntimeError)(f"pip {arguments[0]}: {errors[0]}")
 
 
 def plant(site: Path, packages: dict[str, str]) -> None:
@@ -104,14 +118,75 @@ def borrow(site: Path, folder: Path) -> None:
     (site / "borrowed.pth").write_text(f"{folder}\n")
 
 
+def on_top_of(base: Path, folder: Path) -> Path:
+    """Make an environment in `folder` that has what the one of the Python `base` has; return its Python.
+
+    What is installed there leaves the base as it is, and comes first.
+    """
+    python, below = new_environment(folder), site_packages(base)
+    links = (below / "borrowed.pth").read_text(encoding="utf-8")
+    (site_packages(python) / "base.pth").write_text(f"{below}\n{links}")
+    return python
+
+
 def installed(python: Path) -> dict[str, str]:
-    """Return the packages that the environment of `python` has."""
+    """Return the packages that the environment of `python` has, in the versions that it would import."""
     code = (
         "import json\nfrom importlib.metadata import distributions\n"
         "print(json.dumps([(d.name, d.version) for d in distributions()]))"
     )
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
-    return {canonicalize_name(name): version for name, version in json.loads(done.stdout)}
+    return {canonicalize_name(name): version for name, version in reversed(json.loads(done.stdout))}
+
+
+def colab() -> tuple[Path, Path]:
+    """Return two Pythons: Colab's versions of what labkit uses, and on top of them what Colab lacks.
+
+    torch and torchvision are the running ones. Both are made once on a machine, in the cache folder, and
+    again when Colab's list, labkit's dependencies or the running environment change. Raises as `pip` does.
+    """
+    torch = [importlib.metadata.version(name) for name in ("torch", "torchvision")]
+    made_of = [listed(), [str(need) for need in requirements(BOOK)], torch, sys.prefix, sys.version]
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    folder = cache_folder() / "colab" / key
+    pythons = folder / "base" / "bin" / "python", folder / "ready" / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            _install(folder)
+            (folder / "whole").touch()
+    return pythons
+
+
+def _install(folder: Path) -> None:
+    base = new_environment(folder / "base")
+    borrow(site_packages(base), folder / "borrowed")
+    # The running torch may be newer than Colab's, and need something newer with it.
+    beside_torch = {canonicalize_name(need.name): need for need in needs_of_torch()}
+    exact = {
+        name: version
+        for name, version in listed().items()
+        if not BORROWED.fullmatch(name)
+        and (name not in beside_torch or version in beside_torch[name].specifier)
+    }
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(f"{name}=={version}" for name, version in exact.items()))
+    needs = requirements(BOOK)
+    direct = {canonicalize_name(need.name) for need in needs} | {"ipykernel", "pip"}
+    wanted = [*sorted(direct & exact.keys()), *map(str, beside_torch.values())]
+    pip(base, "install", "--no-compile", "--constraint", constraints, *wanted)
+    ready = on_top_of(base, folder / "ready")
+    pip(ready, "install", "--no-compile", *map(str, needs))
+
+
+def write_kernel(name: str, python: Path, folder: Path = KERNELS) -> None:
+    """Write a kernel for `python`, in which labkit is that of this working tree, to `folder/name`."""
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": name, "language": "python", "env": {"PYTHONPATH": str(BOOK)}}
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / name / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
 def publish(project: Path, url: str, home: Path) -> dict[str, str]:
@@ -134,3 +209,18 @@ def publish(project: Path, url: str, home: Path) -> dict[str, str]:
     for arguments in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "the book"]):
         subprocess.run(["git", *arguments], cwd=project, env=environment, check=True)
     return environment
+
+
+def main() -> None:
+    """Make the kernel and print its name."""
+    try:
+        name, python = "colab", colab()[1]
+    except NoIndex as error:
+        name, python = "pinned", Path(sys.executable)
+        print(f"notebooks run under the pinned versions, not under Colab's: {error}", file=sys.stderr)
+    write_kernel(name, python)
+    print(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,7 @@ class ChaptersUsing(_AboutSet):
     def made(self, name: str) -> Iterator[nodes.Node]:
         """Yield the table, and below it a sentence on the copies."""
         root = Path(self.env.srcdir)
-        self.env.metadata[self.env.docname][KEY] = records_key(root)
+        self.env.metadata[self.env.docname][KEY] = records_key(self.env.app)
         rows: list[list[Cell]] = []
         copies: list[str] = []
         for chapter in chapters(root):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from docutils import nodes
@@ -40,7 +41,7 @@ class placeholder(nodes.General, nodes.Element):  # type: ignore[misc]
 class _FromRecords(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Leave a placeholder, and note on which records the page depends."""
-        self.env.metadata[self.env.docname][KEY] = records_key(Path(self.env.srcdir))
+        self.env.metadata[self.env.docname][KEY] = records_key(self.env.app)
         return [placeholder(made_by=self.name)]
 
 
@@ -58,14 +59,14 @@ def outdated_pages(
 ) -> list[str]:
     """Return the pages made from records that are not as they were."""
     pages = {name: data[KEY] for name, data in env.metadata.items() if KEY in data}
-    key = records_key(Path(app.srcdir)) if pages else ""
+    key = records_key(app) if pages else ""
     return [name for name, known in pages.items() if known != key]
 
 
 def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the tables where the directives are."""
     for node in list(doctree.findall(placeholder)):
-        found = standings(Path(app.srcdir))
+        found = _standings(app)
         if node["made_by"] == "chapters":
             made: list[nodes.Node] = [_chapters(app, docname, found)]
         elif not found:
@@ -75,6 +76,11 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         else:
             made = list(recorded_runs(found))
         node.replace_self(made)
+
+
+@lru_cache(maxsize=1)  # a build has one application, and many pages with tables
+def _standings(app: Sphinx) -> list[Standing]:
+    return standings(Path(app.srcdir))
 
 
 def _chapters(app: Sphinx, docname: str, found: list[Standing]) -> nodes.table:
