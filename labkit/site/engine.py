@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -55,8 +55,10 @@ def run_jupyter_book(root: Path, site: Path, log: Path, lock: int, builder: str 
     Raises LabkitError with the cause.
     """
     executed = {}
-    arguments = (str(root), str(site), builder)
-    with log.open("w", encoding="utf-8", buffering=1) as file, _apart(arguments, file, lock) as process:
+    with (
+        log.open("w", encoding="utf-8", buffering=1) as file,
+        _apart(root, site, builder, file, lock) as process,
+    ):
         assert process.stdout
         for line in process.stdout:
             plain = ANSI.sub("", line)
@@ -71,13 +73,12 @@ def run_jupyter_book(root: Path, site: Path, log: Path, lock: int, builder: str 
 
 
 @contextmanager
-def _apart(arguments: Sequence[str], errors: IO[str], lock: int) -> Iterator[Popen[str]]:
+def _apart(root: Path, site: Path, builder: str, errors: IO[str], lock: int) -> Iterator[Popen[str]]:
     """Run `main` in a process of its own, which has ended when this context does; SIGTERM is as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = Popen(
-        [sys.executable, "-m", "labkit.site.engine", *arguments],
-        cwd=arguments[0],
-        env=os.environ | _environment(Path(arguments[1]).parent),
+        [sys.executable, "-m", "labkit.site.engine", str(root), str(site), builder],
+        cwd=root,
+        env=os.environ | _environment(site.parent),
         stdin=PIPE,  # the leash: it ends when nobody holds the other end any more
         stdout=PIPE,
         stderr=errors,
@@ -87,6 +88,7 @@ def _apart(arguments: Sequence[str], errors: IO[str], lock: int) -> Iterator[Pop
         start_new_session=True,
         pass_fds=[lock],
     )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield process
     finally:
@@ -107,13 +109,13 @@ def _environment(folder: Path) -> dict[str, str]:
         "JUPYTER_PREFER_ENV_PATH": "1",
         # The records of these runs are no one's results.
         "LABKIT_RESULTS": str(folder / "runs"),
-        "PYTHONUNBUFFERED": "1",
     }
 
 
 def _cause(log: Path, code: int) -> str:
     """Return what stopped the build in one line, and below it the end of the log."""
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip(" =")] or ["nothing"]
+    told = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line for line in told if line.strip(" =")] or ["it said nothing"]
     if code < 0:
         cause = f"jupyter-book was killed by signal {-code}, perhaps for want of memory"
     elif code == STOPPED:
