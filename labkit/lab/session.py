@@ -72,12 +72,12 @@ class Lab:
     def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
         """Return the train and test images of `name` on the lab's device, and print which they are.
 
-        The smoke profile takes the embedded glyphs (4,000 and 1,000 images) instead, whatever is on the
+        The smoke profile takes the embedded glyphs (4,000 and 300 images) instead, whatever is on the
         machine. With `n_train`, only the first so many training images. Raises LabkitError where the set is
         not there, damaged or smaller.
         """
         if self.profile == "smoke":
-            train, test = glyphs("train", 4_000), glyphs("test", 1_000)
+            train, test = glyphs("train", 4_000), glyphs("test", 300)
         else:
             train, test = load(name, "train"), load(name, "test")
         train = train.first(n_train or len(train))

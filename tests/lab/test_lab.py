@@ -175,7 +175,7 @@ def test_smoke_runs_on_embedded_images_whatever_is_there(book: Path, monkeypatch
     monkeypatch.setenv("LABKIT_DATA", str(book))
     lab = open_lab("p00-trial", profile="smoke", seed=0)
     train, test = lab.images("cifar10")
-    assert (train.name, len(train), len(test)) == ("glyphs/train", 4_000, 1_000)
+    assert (train.name, len(train), len(test)) == ("glyphs/train", 4_000, 300)
     with pytest.raises(LabkitError, match="cifar10"):
         open_lab("p00-trial", profile="laptop", seed=0).images("cifar10")
 

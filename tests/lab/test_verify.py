@@ -345,6 +345,7 @@ def written(path: Path, content: dict[str, Any], chance: random.Random) -> str:
 EDITS = (flip, flip, flip, another_number, another_number, a_table_less, another_seed, another_commit)
 
 
+@pytest.mark.slow
 def test_two_hundred_edits_of_records_are_all_noticed(book: Path) -> None:
     (book / "labkit/measure/intervals.py").write_text("")
     git(book, "commit", "-qam", "a commit that does not hold the code")

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ran import NEEDS_CORES
 from tiny_book import build, executed, write_book
 
 from labkit.machine import cores
 from labkit.site.engine import alone
+
+pytestmark = pytest.mark.slow
 
 AWAKE = 'def word():\n    return "teal"\n'
 ASLEEP = """import pathlib, subprocess, time
@@ -121,7 +124,7 @@ def test_who_stops_a_build(book: Path, victim: str, by: signal.Signals, said: st
     assert not (book / "_build/html").exists()
 
 
-@pytest.mark.skipif(cores() < 2, reason="needs two cores")
+@pytest.mark.skipif(cores() < 2, reason=NEEDS_CORES)
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_chapters_are_executed_side_by_side_and_stopped_together(book: Path, by: signal.Signals) -> None:
     for name in ("red", "blue"):

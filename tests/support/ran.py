@@ -19,6 +19,7 @@ from colab import listed
 
 from labkit.chapters.chapter import chapters
 from labkit.data.weights import WEIGHTS
+from labkit.machine import cores
 from labkit.paths import book_root, data_folder, weights_file
 
 NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
@@ -26,6 +27,7 @@ NEEDS_WEIGHTS = (
     "needs the public weights, and the set they are tested on, in the folder that LABKIT_DATA names"
 )
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
+NEEDS_CORES = "needs two cores"
 # Processor time of a notebook, one thread: so many seconds twice (here and for the site) for each of forty
 # chapters are what two cores can do in half an hour. How busy the machine is changes it little.
 LIMIT = 20.0
@@ -56,6 +58,8 @@ def may_skip(reason: str) -> bool:
         return not has_browser() and not os.environ.get("CI")
     if reason == NEEDS_WEIGHTS:
         return not all(map(has_weights, WEIGHTS))
+    if reason == NEEDS_CORES:
+        return cores() < 2
     return reason == NEEDS_DATA and not has_real_data()
 
 
