@@ -10,10 +10,17 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --
 unexport LABKIT_RESULTS
 # Beside any other busy program, threads of torch that spin while they wait slow it down many times.
 export OMP_WAIT_POLICY ?= passive
-.PHONY: help book pdf test lab clean
+# Rooms and files of tests that differ from main: labkit/<room>/ has its tests in tests/<room>/.
+CHANGED = $(sort $(wildcard $(shell \
+	{ git diff --name-only --merge-base main 2>/dev/null || git diff --name-only HEAD; \
+	  git ls-files --others --exclude-standard; } \
+	| sed -nE 's,^labkit/([a-z]+)/.*\.py$$,tests/\1,p; s,^(tests/(.*/)?test_[a-z_]+\.py)$$,\1,p; \
+		s,^(book|notebooks)/.*,tests/test_prose.py,p')))
+.PHONY: help book style check pdf test lab clean
 
 help:
 	@echo "make book    build the website from the records and embedded data (a few minutes)"
+	@echo "make check   style, types, layers, pairing, and the quick tests of what differs from main (a minute)"
 	@echo "make test    all checks: style, types, layers, pairing, tests, every page, every cell of every notebook"
 	@echo "make pdf     the same as one PDF, printed by Chromium or Chrome"
 	@echo "make lab     open the notebooks in JupyterLab"
@@ -23,16 +30,22 @@ help:
 book: $(READY)
 	$(BIN)/labkit book
 
-test: $(READY)
-	@mkdir -p _build && rm -f _build/tests.xml _build/nbval.xml
+style: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/labkit pair --check
+
+check: style
+	$(if $(CHANGED),$(SIDE_BY_SIDE) -m "not slow" $(CHANGED))
+
+test: style
+	@mkdir -p _build && rm -f _build/tests.xml _build/nbval.xml
 	$(SIDE_BY_SIDE) tests --junitxml=_build/tests.xml
-	$(SIDE_BY_SIDE) notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
-		-p no:cacheprovider --junitxml=_build/nbval.xml
+	kernel=$$($(BIN)/python tests/support/colab.py) && \
+	JUPYTER_PATH=_build/jupyter $(SIDE_BY_SIDE) notebooks -p cells --nbval-lax --nbval-kernel-name $$kernel \
+		--nbval-cell-timeout=600 -p no:cacheprovider --junitxml=_build/nbval.xml
 	$(BIN)/python tests/support/ran.py
 
 pdf: $(READY)

@@ -28,6 +28,8 @@ from packaging.utils import canonicalize_name
 
 from labkit.chapters.chapter import chapters
 
+pytestmark = pytest.mark.slow
+
 KEPT = {"torch", "torchvision", "numpy", "matplotlib", "ipython"}
 # Lower bounds that Colab does not meet.
 TOO_HIGH = {"numpy": "2.2", "matplotlib": "3.10.1", "ipython": "8.0"}

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ran import NEEDS_BROWSER, NEEDS_DATA, NEEDS_WEIGHTS, Case, cases, problems
+from colab import listed
+from ran import LIMIT, NEEDS_BROWSER, NEEDS_DATA, NEEDS_WEIGHTS, Case, cases, problems
 
 from labkit.chapters.chapter import Chapter
 from labkit.data.weights import WEIGHTS
 
 TESTS = [Case("tests.test_a", "test_one", "passed"), Case("tests.test_a", "test_two", NEEDS_DATA)]
-CELLS = [Case("notebooks.t01-tiny.ipynb", f"Cell {number}", "passed") for number in range(4)]
+NOTED = {"seconds": str(LIMIT / 5), "kernel": "colab", "numpy": listed()["numpy"]}
+CELLS = [Case("notebooks.t01-tiny.ipynb", f"Cell {number}", "passed", NOTED) for number in range(4)]
+
+
+def noted(number: int, **properties: str) -> list[Case]:
+    """Return the cells, one of them with other properties."""
+    cell = CELLS[number]
+    return [*CELLS[:number], replace(cell, properties=NOTED | properties), *CELLS[number + 1 :]]
 
 
 @pytest.fixture
@@ -49,6 +58,20 @@ WRONG: dict[str, tuple[Callable[[Path], object], list[Case], list[Case], str]] =
         [*CELLS[1:], Case("notebooks.t01-tiny.ipynb", "Cell 0", NEEDS_DATA)],
         "skipped: notebooks.t01-tiny.ipynb Cell 0",
     ),
+    "notebook that is dear": (
+        Path.exists,
+        TESTS,
+        noted(2, seconds=str(LIMIT)),
+        f"computes for {1.6 * LIMIT:.0f} s, more than {LIMIT:.0f} s; the dearest: Cell 2 {LIMIT:.1f} s, Cell",
+    ),
+    "two kernels": (Path.exists, TESTS, noted(1, kernel="pinned"), "the kernels of the notebooks are"),
+    "another kernel": (
+        Path.exists,
+        TESTS,
+        [replace(cell, properties=NOTED | {"kernel": "python3"}) for cell in CELLS],
+        "the kernels of the notebooks are ['python3']",
+    ),
+    "a kernel that is not Colab's": (Path.exists, TESTS, noted(3, numpy="2.4.0"), "has numpy 2.4.0"),
     "chapter without notebook": (
         lambda book: (book / "notebooks/t01-tiny.ipynb").unlink(),
         TESTS,
@@ -63,6 +86,11 @@ def test_what_did_not_run_is_named(book: Path, case: str) -> None:
     change, tests, cells, message = WRONG[case]
     change(book)
     assert any(message in line for line in problems(book, tests, cells))
+
+
+def test_without_an_index_the_pinned_kernel_will_do(book: Path) -> None:
+    pinned = [replace(cell, properties=NOTED | {"kernel": "pinned", "numpy": "2.4.0"}) for cell in CELLS]
+    assert list(problems(book, TESTS, pinned)) == []
 
 
 def test_with_the_data_there_nothing_may_be_skipped(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +125,13 @@ def test_reports_are_read(tmp_path: Path) -> None:
     report.write_text(
         '<testsuites><testsuite><testcase classname="tests.a" name="p"/>'
         '<testcase classname="tests.a" name="f"><failure message="no"/></testcase>'
+        '<testcase classname="n" name="c"><properties><property name="kernel" value="k"/></properties>'
+        "</testcase>"
         '<testcase classname="tests.a" name="x"><skipped type="pytest.xfail" message="later"/></testcase>'
         "</testsuite></testsuites>"
     )
-    assert [case.state for case in cases(report)] == ["passed", "failed", "later"]
+    assert [case.state for case in cases(report)] == ["passed", "failed", "passed", "later"]
+    assert [case.properties for case in cases(report)] == [{}, {}, {"kernel": "k"}, {}]
 
 
 def test_weights_may_be_missing_but_not_skipped_when_they_are_there(

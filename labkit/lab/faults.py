@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
 from labkit.lab.provenance import reach, reach_at
-from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, Record, read_record
+from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, PICTURED, Record, read_record
 from labkit.source.files import git
 from labkit.source.reached import EXPERIMENT
 
@@ -60,9 +60,15 @@ def record_faults(path: Path, record: Record, chapter: Chapter, defaults: Mappin
 
 
 def pictures_faults(path: Path, record: Record) -> Iterator[tuple[Path, str]]:
-    """Yield what is wrong with the pictures beside the `record` in `path`, each with the picture's path."""
-    for sheet in record.sheets.values():
+    """Yield what is wrong with the pictures of the `record` in `path`, each with the path of the file."""
+    for table, sheet in record.sheets.items():
         name, _, known = sheet.partition(" ")
+        if name == "-":
+            if record.seed == PICTURED:
+                yield path, f"keeps no picture of {table}: those of seed {PICTURED} are kept"
+            if not re.fullmatch(r"[0-9a-f]{16}", known):
+                yield path, f"has no hash of its picture of {table}"
+            continue
         for what in _picture_faults(path.parent, name, known):
             yield path.parent / name, what
 

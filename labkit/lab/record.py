@@ -20,6 +20,8 @@ from labkit.profile import PROFILES, Profile, checked_profile
 SCHEMA = 2
 LARGEST_BYTES = 200_000
 LARGEST_PICTURE = 150_000  # bytes, too
+LARGEST_PICTURES = 600_000  # of one chapter
+PICTURED = 0  # the seed whose pictures are kept: nobody looks at those of the others
 
 Row = dict[str, Any]
 
@@ -53,7 +55,10 @@ def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = 
 
 @dataclass
 class Record:
-    """One run of one chapter: `rows` holds a table, `sheets` a picture's file and hash, by requirement."""
+    """One run of one chapter: `rows` holds a table, `sheets` a picture's file and hash, by requirement.
+
+    The file is `-` where the picture was not kept.
+    """
 
     chapter: str
     profile: Profile

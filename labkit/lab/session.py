@@ -25,7 +25,7 @@ from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
-from labkit.lab.record import LARGEST_PICTURE, Number, Record, Row, best_records
+from labkit.lab.record import LARGEST_PICTURE, PICTURED, Number, Record, Row, best_records
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
@@ -72,12 +72,12 @@ class Lab:
     def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
         """Return the train and test images of `name` on the lab's device, and print which they are.
 
-        The smoke profile takes the embedded glyphs (4,000 and 1,000 images) instead, whatever is on the
+        The smoke profile takes the embedded glyphs (4,000 and 300 images) instead, whatever is on the
         machine. With `n_train`, only the first so many training images. Raises LabkitError where the set is
         not there, damaged or smaller.
         """
         if self.profile == "smoke":
-            train, test = glyphs("train", 4_000), glyphs("test", 1_000)
+            train, test = glyphs("train", 4_000), glyphs("test", 300)
         else:
             train, test = load(name, "train"), load(name, "test")
         train = train.first(n_train or len(train))
@@ -136,7 +136,10 @@ class Lab:
         self._record.claims.append(Claim(row, text, float(effect), unit, paper))
 
     def sheet(self, table: str, picture: Tensor) -> None:
-        """Keep a picture, uint8 (H, W, 3), to be saved beside the record as PNG of at most 150 kB."""
+        """Keep a picture, uint8 (H, W, 3): as PNG of at most 150 kB beside the record of seed 0.
+
+        Records of other seeds hold its hash alone.
+        """
         buffer = io.BytesIO()
         Image.fromarray(picture.cpu().numpy()).save(buffer, "PNG", optimize=True)
         if buffer.tell() > LARGEST_PICTURE:
@@ -153,11 +156,16 @@ class Lab:
             views.insert(0, View(f"recorded: {profile}, {seeds}", self.recorded))
         return views
 
-    def picture(self, record: Record, table: str) -> bytes:
-        """Return the PNG kept for `table` by `record`, a recorded one or this run's; checks its hash."""
+    def picture(self, record: Record, table: str) -> bytes | None:
+        """Return the PNG of `record`, a recorded one or this run's, for `table`; None where it was not kept.
+
+        Raises LabkitError where it is not the picture that the record names.
+        """
         if record is self._record:
             return self._pictures[table]
         name, _, known = record.sheets[table].partition(" ")
+        if name == "-":
+            return None
         path = self.chapter.root / "results" / record.chapter / record.profile / name
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest()[:16] != known:
@@ -177,8 +185,9 @@ class Lab:
         record.versions = provenance.versions()  # at the end: a cell may load a library late
         folder = self.folder / record.chapter / record.profile
         for table, content in self._pictures.items():
-            name = f"seed-{record.seed}-{table}.png"
-            write_atomically(folder / name, content)
+            name = f"seed-{record.seed}-{table}.png" if record.seed == PICTURED else "-"
+            if name != "-":
+                write_atomically(folder / name, content)
             record.sheets[table] = f"{name} {hashlib.sha256(content).hexdigest()[:16]}"
         record.write(self.folder)
         return self.report()

@@ -12,7 +12,7 @@ from typing import Any
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
 from labkit.lab.faults import pictures_faults, record_faults, whole_record
-from labkit.lab.record import Record
+from labkit.lab.record import LARGEST_PICTURES, Record
 from labkit.lab.replay import FILE as REPLAY
 from labkit.lab.replay import code_digest, read_replay
 from labkit.lab.standing import CodeState, code_state
@@ -79,6 +79,9 @@ class _Chapter:
         for profile in PROFILES[1:]:
             if (self.folder / profile).is_dir():
                 self.profile(self.folder / profile)
+        size = sum(path.stat().st_size for path in self.folder.rglob("*.png"))
+        if size > LARGEST_PICTURES:
+            self._fault(self.folder, f"has pictures of {size} bytes, more than {LARGEST_PICTURES}")
 
     def _fault(self, path: Path, what: str) -> None:
         self.found.faults.append(f"{path.relative_to(self.chapter.root)}: {what}")

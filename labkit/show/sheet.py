@@ -32,10 +32,12 @@ def grid(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
 
 
 def sheet(lab: Lab, table: str, *, alt: str) -> Panels:
-    """Show the picture kept for `table`: that of the first recorded seed, and this run's in a second tab."""
+    """Show the picture kept for `table`: that of recorded seed 0, and this run's in a second tab."""
     panels, pictures = [], []
     for view in lab.views():
         png = lab.picture(view.records[0], table)
+        if png is None:  # seed 0 is not recorded
+            continue
         described = escape(f"{alt} ({view.label})")
         panels.append((view.label, _IMAGE.format(base64.b64encode(png).decode(), described)))
         pictures.append(png)

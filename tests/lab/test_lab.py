@@ -20,6 +20,7 @@ from labkit.lab.provenance import versions
 from labkit.lab.record import Number, Record, read_record, with_interval
 from labkit.lab.report import Report
 from labkit.lab.session import Lab, open_lab
+from labkit.show.sheet import sheet
 from labkit.training.callbacks import Training
 
 CHAPTER = """---
@@ -130,10 +131,30 @@ def test_pictures_are_kept_and_checked(book: Path, monkeypatch: pytest.MonkeyPat
     run(book, 0, 0.1)
     lab = run(book, 1, 0.1)
     [record] = lab.recorded
-    assert lab.picture(record, "R1").startswith(b"\x89PNG")
+    kept = lab.picture(record, "R1")
+    assert kept
+    assert kept.startswith(b"\x89PNG")
     (book / "results/p00-trial/laptop/seed-0-R1.png").write_bytes(b"altered")
     with pytest.raises(LabkitError, match=r"seed-0-R1\.png"):
         lab.picture(record, "R1")
+
+
+def test_only_the_pictures_of_seed_0_are_kept_and_the_hashes_of_all(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_RESULTS", str(book / "results"))
+    folder = book / "results/p00-trial/laptop"
+    run(book, 1, 0.1)
+    here = run(book, 2, 0.1)
+    assert not list(folder.glob("*.png"))
+    alt = "A picture of one colour, all of it."
+    assert sheet(here, "R1", alt=alt).html().count("<img") == 1  # this run's: nothing recorded to be shown
+    run(book, 0, 0.1)
+    assert [path.name for path in folder.glob("*.png")] == ["seed-0-R1.png"]
+    assert sheet(run(book, 3, 0.1), "R1", alt=alt).html().count("<img") == 2
+    sheets = [read_record(folder / f"seed-{seed}.json").sheets["R1"].split() for seed in (0, 1)]
+    assert [name for name, _ in sheets] == ["seed-0-R1.png", "-"]
+    assert len({known for _, known in sheets}) == 2
 
 
 def test_a_change_of_the_experiment_makes_records_stale_and_one_of_a_figure_does_not(
@@ -155,7 +176,7 @@ def test_smoke_runs_on_embedded_images_whatever_is_there(book: Path, monkeypatch
     monkeypatch.setenv("LABKIT_DATA", str(book))
     lab = open_lab("p00-trial", profile="smoke", seed=0)
     train, test = lab.images("cifar10")
-    assert (train.name, len(train), len(test)) == ("glyphs/train", 4_000, 1_000)
+    assert (train.name, len(train), len(test)) == ("glyphs/train", 4_000, 300)
     with pytest.raises(LabkitError, match="cifar10"):
         open_lab("p00-trial", profile="laptop", seed=0).images("cifar10")
 

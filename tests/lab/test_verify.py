@@ -243,6 +243,32 @@ def test_damage_in_the_folder_is_named(book: Path, name: str) -> None:
     assert [said in line for line in result.output.splitlines()].count(True) == 1
 
 
+def test_of_the_first_seed_a_picture_is_kept_and_of_others_a_hash(book: Path) -> None:
+    known = hashlib.sha256(b"a picture").hexdigest()[:16]
+    (book / FOLDER / "seed-1-R1.png").unlink()
+    change(book, "sheets", {"R1": f"- {known}"})
+    assert (called("--strict").exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; fresh\n")
+    change(book, "sheets", {"R1": "-"})
+    assert f"{FOLDER}/seed-1.json: has no hash of its picture of R1\n" in called().output
+    change(book, "sheets", {"R1": f"- {known}"}, seed=0)
+    (book / FOLDER / "seed-0-R1.png").unlink()
+    assert f"{FOLDER}/seed-0.json: keeps no picture of R1: those of seed 0 are kept\n" in called().output
+
+
+def test_the_pictures_of_a_chapter_have_a_limit_together(book: Path) -> None:
+    picture, names = bytes(150_000), [f"R{number}" for number in range(5)]
+    known = hashlib.sha256(picture).hexdigest()[:16]
+    for seed in (0, 1):
+        (book / FOLDER / f"seed-{seed}-R1.png").unlink()
+        kept = {name: f"seed-0-{name}.png {known}" if seed == 0 else f"- {known}" for name in names}
+        change(book, "sheets", kept, seed=seed)
+    for name in names:
+        (book / FOLDER / f"seed-0-{name}.png").write_bytes(picture)
+    said = "results/p00-trial: has pictures of 750000 bytes, more than 600000\n"
+    assert said in called().output
+    assert called().exit_code == 1
+
+
 def test_a_picture_elsewhere_is_not_followed(book: Path) -> None:
     change(book, "sheets", {"R1": "../../../book/p00-trial.md 0"})
     assert "is named by its record and missing" in called().output
@@ -319,6 +345,7 @@ def written(path: Path, content: dict[str, Any], chance: random.Random) -> str:
 EDITS = (flip, flip, flip, another_number, another_number, a_table_less, another_seed, another_commit)
 
 
+@pytest.mark.slow
 def test_two_hundred_edits_of_records_are_all_noticed(book: Path) -> None:
     (book / "labkit/measure/intervals.py").write_text("")
     git(book, "commit", "-qam", "a commit that does not hold the code")

@@ -16,6 +16,7 @@ from labkit.lab.provenance import code_hashes
 from labkit.lab.record import Record, sealed
 from labkit.lab.report import Report, claim_anchor
 from labkit.lab.standing import CodeState
+from labkit.site import keys
 
 ANCHORED, GONE = Claim("R1", "A beats B", 0.0, "points", ""), Claim("R2", "C < D & E", 0.0, "decades", "")
 
@@ -78,6 +79,16 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "book/plain.md").write_text("---\norphan: true\n---\n\n# Plain\n\nNo record enters here.\n")
     return root
+
+
+def test_the_key_of_the_records_is_computed_once_a_build(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(keys, "code_hashes", lambda chapter, profile: asked.append(profile) or {})
+    for _ in range(2):  # both pages ask; the second time also whether they are outdated
+        asked.clear()
+        (book / "book/intro.md").touch()
+        plain_sphinx.build(book)
+        assert asked == ["laptop", "full"]
 
 
 def test_the_tables_follow_the_records(book: Path) -> None:

@@ -24,6 +24,8 @@ from labkit.site.build import is_sound
 from labkit.site.checks.whole import check
 from labkit.site.sources import check_sources
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,4 +1,7 @@
-"""After `make test`: what ran is what exists. Reads the two junit reports and prints one closing line."""
+"""After `make test`: what ran is what exists, in the right kernel and within its time.
+
+Reads the two junit reports and prints one closing line.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import shutil
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from colab import listed
 
 from labkit.chapters.chapter import chapters
 from labkit.data.weights import WEIGHTS
+from labkit.machine import cores
 from labkit.paths import book_root, data_folder, weights_file
 
 NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
@@ -22,6 +27,14 @@ NEEDS_WEIGHTS = (
     "needs the public weights, and the set they are tested on, in the folder that LABKIT_DATA names"
 )
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
+NEEDS_CORES = "needs two cores"
+# Processor time of a notebook, one thread: so many seconds twice (here and for the site) for each of forty
+# chapters are what two cores can do in half an hour. How busy the machine is changes it little.
+LIMIT = 20.0
+UNDER = {
+    "colab": "under Colab's versions",
+    "pinned": "under the pinned versions, as no package index answered: not tried under Colab's",
+}
 
 
 def has_real_data() -> bool:
@@ -45,16 +58,22 @@ def may_skip(reason: str) -> bool:
         return not has_browser() and not os.environ.get("CI")
     if reason == NEEDS_WEIGHTS:
         return not all(map(has_weights, WEIGHTS))
+    if reason == NEEDS_CORES:
+        return cores() < 2
     return reason == NEEDS_DATA and not has_real_data()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test of a report; `state` is passed, failed, or the reason why it was skipped."""
+    """One test of a report; `state` is passed, failed, or the reason why it was skipped.
+
+    A cell of a notebook has the properties that `cells.py` noted.
+    """
 
     place: str
     name: str
     state: str
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 def cases(report: Path) -> list[Case]:
@@ -62,11 +81,13 @@ def cases(report: Path) -> list[Case]:
     found = []
     for element in ET.parse(report).iter("testcase") if report.is_file() else ():
         skipped = element.find("skipped")
-        state = "passed" if len(element) == 0 else "failed"
+        # Beside its properties, a test that passed has nothing to tell.
+        state = "passed" if {child.tag for child in element} <= {"properties"} else "failed"
         if skipped is not None:
             # An expected failure is reported as skipped too; its message is none that `may_skip` knows.
             state = skipped.get("message", "skipped")
-        found.append(Case(element.get("classname", ""), element.get("name", ""), state))
+        properties = {each.get("name", ""): each.get("value", "") for each in element.iter("property")}
+        found.append(Case(element.get("classname", ""), element.get("name", ""), state, properties))
     return found
 
 
@@ -93,6 +114,36 @@ def problems(root: Path, tests: list[Case], cells: list[Case]) -> Iterable[str]:
         if ran[f"notebooks.{path.name}"] != code:
             yield f"notebooks/{path.name}: {ran[f'notebooks.{path.name}']} of its {code} code cells ran"
 
+    yield from kernel_faults(cells)
+    yield from dear_notebooks(cells)
+
+
+def kernels(cells: list[Case]) -> set[str]:
+    """Return the names of the kernels that ran the cells."""
+    return {case.properties.get("kernel", "") for case in cells}
+
+
+def kernel_faults(cells: list[Case]) -> Iterable[str]:
+    """Yield a line unless one known kernel ran all cells; the one called colab has Colab's numpy."""
+    names = kernels(cells)
+    if len(names) != 1 or not names <= UNDER.keys():
+        yield f"the kernels of the notebooks are {sorted(names)}, not one of {sorted(UNDER)}"
+    elif names == {"colab"}:
+        there = {case.properties.get("numpy", "none") for case in cells} - {listed()["numpy"]}
+        yield from (f"the kernel colab has numpy {version}, Colab has another" for version in sorted(there))
+
+
+def dear_notebooks(cells: list[Case]) -> Iterable[str]:
+    """Yield a line for each notebook above the limit of time, with its three dearest cells."""
+    for place in sorted({case.place for case in cells}):
+        seconds = {
+            case.name: float(case.properties.get("seconds", 0)) for case in cells if case.place == place
+        }
+        if (total := sum(seconds.values())) > LIMIT:
+            dearest = sorted(seconds, key=lambda name: -seconds[name])[:3]
+            named = ", ".join(f"{name} {seconds[name]:.1f} s" for name in dearest)
+            yield f"{place} computes for {total:.0f} s, more than {LIMIT:.0f} s; the dearest: {named}"
+
 
 def main() -> int:
     """Print the problems, then the closing line; return the exit code."""
@@ -104,7 +155,11 @@ def main() -> int:
     states = Counter(
         case.state if case.state in ("passed", "failed") else "skipped" for case in tests + cells
     )
-    print(f"{states['passed']} passed, {states['failed']} failed, {states['skipped']} skipped")
+    under = ", ".join(UNDER.get(name, "under an unknown kernel") for name in sorted(kernels(cells)))
+    print(
+        f"{states['passed']} passed, {states['failed']} failed, {states['skipped']} skipped; "
+        f"notebooks ran {under or 'not at all'}"
+    )
     return 1 if found else 0
 
 
