@@ -21,8 +21,8 @@ def rehearse(context: click.Context, names: tuple[str, ...], profile: str) -> No
     The experiment's cells run with the real code and data at the sizes of the profile, but each training
     takes three steps and each pass over images two small batches. A line for each training, then the sums and
     an estimate of the hours on this machine, which is kept as results/CHAPTER/PROFILE/rehearsal.json: the
-    pages show it until a run is recorded. Commit the code first. The exit code is 1 where a cell fails; a line
-    says which.
+    pages show it until a run is recorded. Commit the code first. The exit code is 1 where a cell fails; a
+    line says which.
     """
     from labkit.chapters.chapter import chapters, find_chapter
     from labkit.errors import LabkitError

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class Abridged:
         self.size, self.tell = size, tell
         self.spent, self.seconds, self.passes = 0.0, 0.0, 0.0
         self._repeat = engine.repeat
-        self._busy = self._small = False
+        self._busy = self._passing = self._small = False
         self._aside: Passes | None = None  # those of the present step; None outside of a training
 
     def install(self) -> None:
@@ -89,7 +90,7 @@ class Abridged:
                 if inspect.isfunction(value) and value in others:
                     setattr(module, name, others[value])
         nn.Module.__call__ = self._pass(nn.Module.__call__)  # type: ignore[method-assign]
-        Loader.batch = self._batch(Loader.batch)  # type: ignore[method-assign]
+        Loader.batch = self._batch(Loader.batch)  # type: ignore[method-assign,assignment]
 
     def repeat(
         self, step: Callable[[int], Tensor], training: Training, *, title: str, unit: str = "step"
@@ -115,12 +116,12 @@ class Abridged:
             with self._within():
                 return step(number)
 
-        began, progress = clock(), engine.tqdm
-        engine.tqdm = numbers
+        began = clock()
         try:
-            history = self._repeat(undisturbed, training, title=title, unit=unit)
+            with patch.object(engine, "tqdm", numbers):
+                history = self._repeat(undisturbed, training, title=title, unit=unit)
         finally:
-            engine.tqdm, self._small, self._aside = progress, False, None
+            self._small, self._aside = False, None
         _lengthen(history, list(asides), left, training.callbacks)
         each = statistics.median(whole[1:] or whole or [0.0])
         passes = _all_passes(asides, left, training.callbacks)
@@ -136,14 +137,18 @@ class Abridged:
 
         @functools.wraps(function)
         def abridged(*args: Any, **kwargs: Any) -> Any:
+            if self._passing and sized:
+                kwargs.setdefault("size", self.size)
             rows = 0 if self._busy else _rows([*args, *kwargs.values()])
             if rows <= few:
                 return function(*args, **kwargs)
             args = tuple(_cut(value, rows, few) for value in args)
             kwargs = {name: _cut(value, rows, few) for name, value in kwargs.items()}
             began = clock()
-            with self._within():
-                answer = function(*args, **kwargs, **({"size": self.size} if sized else {}))
+            if sized:
+                kwargs["size"] = self.size
+            with self._within(passing=True):
+                answer = function(*args, **kwargs)
             took = clock() - began
             one = Passes(1, took, took * rows / few)
             if self._aside is not None:
@@ -165,13 +170,13 @@ class Abridged:
         return batch
 
     @contextmanager
-    def _within(self) -> Iterator[None]:
-        """Inside, nothing is cut: one is in a step, or in a pass that was cut already."""
-        before, self._busy = self._busy, True
+    def _within(self, *, passing: bool = False) -> Iterator[None]:
+        """Inside, nothing is cut: one is in a step, or `passing`, in a pass that was cut already."""
+        before, (self._busy, self._passing) = (self._busy, self._passing), (True, passing)
         try:
             yield
         finally:
-            self._busy = before
+            self._busy, self._passing = before
 
 
 def clock() -> float:
@@ -187,7 +192,7 @@ def _periods(callbacks: Iterable[Callback]) -> list[int]:
 
 
 def _chosen(left: range, callbacks: Iterable[Callback], whole: list[float]) -> Iterator[tuple[int, bool]]:
-    """Yield the steps to do, of those `left`, and whether on few images; `whole` has the seconds of others."""
+    """Yield the steps to do, of those `left`, and whether on few images; `whole`: seconds of the others."""
     if not left:
         return
     middle = left[len(left) // 2]

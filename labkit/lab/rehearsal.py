@@ -1,13 +1,13 @@
 """Rehearsal: that the experiment of a profile runs, before somebody has the machine to run it whole.
 
-Its cells run once, in the order of the chapter, with the real code, data and sizes of networks and batches; but
-every training takes three steps or a few more, and every pass over images two small batches
+Its cells run once, in the order of the chapter, with the real code, data and sizes of networks and batches;
+but every training takes three steps or a few more, and every pass over images two small batches
 (`labkit.lab.abridged`). What is neither, such as a map of points, runs whole. So a rehearsal shows that each
 line runs, that shapes fit, that the record can be written, and about how long it would take.
 
 It does not show that anything is learned, what a claim's verdict would be, how much memory a long run or a
-whole set needs, that a run survives being killed, nor anything about another machine: on a CPU, nothing about a
-GPU. The time is that of a few steps, on a machine as busy as it was.
+whole set needs, that a run survives being killed, nor anything about another machine: on a CPU, nothing about
+a GPU. The time is that of a few steps, on a machine as busy as it was.
 """
 
 from __future__ import annotations

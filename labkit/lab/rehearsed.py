@@ -1,8 +1,9 @@
 """The experiment of a chapter, abridged: a script for a process of its own, in which it replaces functions.
 
-On stdin it gets, as JSON, the `cells` of the experiment (number, source, whether it computes, whether it holds
-the parameters), the `parameters` to set, and the `answer`, a path. It prints a line for each training and
-writes the sums, or which cell `failed`, to that path. Records and checkpoints go where `LABKIT_RESULTS` says.
+On stdin it gets, as JSON, the `cells` of the experiment (number, source, whether it computes, whether it
+holds the parameters), the `parameters` to set, and the `answer`, a path. It prints a line for each training
+and writes the sums, or which cell `failed`, to that path. Records and checkpoints go where `LABKIT_RESULTS`
+says.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main() -> None:
         # Never that of a real run. It is saved once, at the end.
         return Checkpoint(records / path.name, key, every=sys.maxsize)
 
-    session.Checkpoint = checkpoint  # type: ignore[assignment,misc]
+    session.Checkpoint = checkpoint  # type: ignore[assignment,attr-defined]
     abridged = Abridged(SIZE_ON_GPU if torch.cuda.is_available() else SIZE_ON_CPU, tell)
     names: dict[str, Any] = {"__name__": "__main__"}
     at = ""
