@@ -9,12 +9,13 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
 from labkit.lab.provenance import reach, reach_at
 from labkit.lab.record import LARGEST_BYTES, LARGEST_PICTURE, PICTURED, Record, read_record
+from labkit.profile import Profile
 from labkit.source.files import git
 from labkit.source.reached import EXPERIMENT
 
@@ -51,7 +52,7 @@ def record_faults(path: Path, record: Record, chapter: Chapter, defaults: Mappin
         yield "makes the same claim twice"
     if not record.rows or not all(record.rows.values()):
         yield "has no table" if not record.rows else "has a table without rows"
-    yield from _commit_faults(chapter, record)
+    yield from commit_faults(chapter, record)
     # The defaults are part of the chapter: where it has changed, the record is stale, not a trial.
     defaults = {k: v for k, v in defaults.items() if k not in ("profile", "seed")}
     same_chapter = EXPERIMENT not in reach(chapter, record.profile).causes(record.code)
@@ -85,7 +86,27 @@ def _picture_faults(folder: Path, name: str, known: str) -> Iterator[str]:
         yield f"has {len(content)} bytes, more than {LARGEST_PICTURE}"
 
 
-def _commit_faults(chapter: Chapter, record: Record) -> Iterator[str]:
+class Made(Protocol):
+    """What was made by the code of a commit: a record, or a rehearsal."""
+
+    @property
+    def profile(self) -> Profile:
+        """Its size."""
+        ...
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The hash of each definition, by name."""
+        ...
+
+    @property
+    def commit(self) -> dict[str, Any]:
+        """The `sha`, and whether the tree was `clean`."""
+        ...
+
+
+def commit_faults(chapter: Chapter, record: Made) -> Iterator[str]:
+    """Yield what is wrong with the commit that something made of `chapter` names."""
     sha = str(record.commit.get("sha", ""))
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
         yield "names no commit"
@@ -110,11 +131,19 @@ def whole_history(root: Path) -> bool:
     return (root / ".git").exists() and shallow == b"false"
 
 
+def check_fields(instance: Any) -> None:
+    """Raise LabkitError where a field of a dataclass does not hold what its annotation says."""
+    for name, hint in get_type_hints(type(instance)).items():
+        if not _is(getattr(instance, name), hint):
+            raise LabkitError(f"its {name} cannot be read")
+
+
 def _check_shape(record: Record) -> None:
-    """Raise LabkitError where a field of the record does not hold what its annotation says."""
-    for name, hint in get_type_hints(Record).items():
-        if not _is(getattr(record, name), hint):
-            raise LabkitError(f"is not a record: its {name} cannot be read")
+    """Raise LabkitError where a field of the record cannot be read, or lacks what the pages quote."""
+    try:
+        check_fields(record)
+    except LabkitError as error:
+        raise LabkitError(f"is not a record: {error}") from error
     for name, keys in NEEDED.items():
         value = getattr(record, name)
         for part in value if isinstance(value, list) else [value]:

@@ -20,6 +20,7 @@ class Report:
     record: Record
     recorded: Sequence[Record]
     code: CodeState
+    not_yet_run: str = ""  # a profile larger than the recorded one, of which there is a rehearsal
 
     def quote(self, name: str) -> str:
         """Return the number `name` as text: recorded with its interval, else this run's, marked so.
@@ -71,9 +72,10 @@ class Report:
         return "\n".join(lines)
 
     def provenance(self) -> str:
-        """Return in a sentence what the recorded runs were made of, and in another what has changed since."""
+        """Return what the recorded runs were made of, what has changed since, and what was only rehearsed."""
+        rehearsed = f"\n\nProfile {self.not_yet_run}." if self.not_yet_run else ""
         if not self.recorded:
-            return "No run of this chapter is recorded yet: the last column is all there is."
+            return "No run of this chapter is recorded yet: the last column is all there is." + rehearsed
         first, seeds = self.recorded[0], ", ".join(str(record.seed) for record in self.recorded)
         data = "; ".join(f"{part['name']} ({part['differences'] or 'as published'})" for part in first.data)
         minutes = mean_interval([record.seconds for record in self.recorded]).mean / 60
@@ -84,7 +86,7 @@ class Report:
         )
         if self.code.changed:
             text += f"\n\nCode: **{self.code.word}**, {self.code.sentence.removeprefix('stale, ')}."
-        return text
+        return text + rehearsed
 
     def _repr_markdown_(self) -> str:
         return "\n\n".join((self.provenance(), self.numbers(), self.claims(anchors=True)))

@@ -26,6 +26,7 @@ from labkit.lab import provenance
 from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
 from labkit.lab.record import LARGEST_PICTURE, PICTURED, Number, Record, Row, best_records
+from labkit.lab.rehearsal import not_yet_run
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
 from labkit.paths import write_atomically
@@ -174,7 +175,7 @@ class Lab:
 
     def report(self) -> Report:
         """Return what this run, so far, and the recorded ones say."""
-        return Report(self._record, self.recorded, self.code)
+        return Report(self._record, self.recorded, self.code, not_yet_run(self.chapter, "full"))
 
     def close(self) -> Report:
         """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""

@@ -13,10 +13,12 @@ from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
 from labkit.lab.faults import pictures_faults, record_faults, whole_record
 from labkit.lab.record import LARGEST_PICTURES, Record
+from labkit.lab.rehearsal import FILE as REHEARSAL
+from labkit.lab.rehearsal import not_yet_run, rehearsal_faults
 from labkit.lab.replay import FILE as REPLAY
 from labkit.lab.replay import code_digest, read_replay
 from labkit.lab.standing import CodeState, code_state
-from labkit.profile import PROFILES
+from labkit.profile import PROFILES, checked_profile
 from labkit.source.reached import same_code
 
 RECORD = re.compile(r"seed-(0|[1-9]\d*)\.json")
@@ -100,13 +102,21 @@ class _Chapter:
         for path in files:
             if path.name == REPLAY:
                 self._replay(path, made)
+            elif path.name == REHEARSAL:
+                for what in rehearsal_faults(self.chapter, checked_profile(folder.name)):
+                    self._fault(path, what)
             elif not RECORD.fullmatch(path.name) and path.name not in named:
                 self._fault(path, "is neither a record nor a picture that a record names")
         made.sort(key=lambda record: record.seed)
         for first, record in combinations(made, 2):
             for what in _differences(first, record):
                 self._fault(folder / f"seed-{record.seed}.json", f"{what} of seed {first.seed}")
-        self._sum_up(folder.name, made, damaged=len(self.found.faults) > before)
+        damaged = len(self.found.faults) > before
+        if made or damaged or not (folder / REHEARSAL).is_file():
+            self._sum_up(folder.name, made, damaged=damaged)
+        else:
+            sentence = not_yet_run(self.chapter, checked_profile(folder.name))
+            self.found.summary.append(f"{self.chapter.number} {sentence}")
 
     def _replay(self, path: Path, made: Sequence[Record]) -> None:
         try:

@@ -6,9 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from docutils import nodes
 
+from labkit.chapters.chapter import Chapter
 from labkit.lab.record import Record
+from labkit.lab.rehearsal import not_yet_run
 from labkit.lab.standing import Standing
 from labkit.site.directives.tables import table
+
+
+def rehearsals(there: Sequence[Chapter]) -> Iterator[nodes.Node]:
+    """Yield a list of the chapters whose full size was rehearsed and not recorded, where there are any."""
+    told = [f"{chapter.number} {text}." for chapter in there if (text := not_yet_run(chapter, "full"))]
+    if told:
+        yield nodes.rubric("", "Rehearsed")
+        yield nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph(text=text)) for text in told))
 
 
 def recorded_runs(found: Sequence[Standing]) -> Iterator[nodes.Node]:

@@ -26,7 +26,7 @@ from labkit.chapters.chapter import chapters
 from labkit.lab.claims import Verdict
 from labkit.lab.report import claim_anchor, effect_text
 from labkit.lab.standing import Standing, standings
-from labkit.site.directives.recorded import recorded_runs
+from labkit.site.directives.recorded import recorded_runs, rehearsals
 from labkit.site.directives.tables import Cell, table
 from labkit.site.keys import KEY, records_key
 
@@ -74,7 +74,7 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         elif node["made_by"] == "scoreboard":
             made = list(_scoreboard(app, docname, found))
         else:
-            made = list(recorded_runs(found))
+            made = [*recorded_runs(found), *rehearsals(chapters(Path(app.srcdir)))]
         node.replace_self(made)
 
 
