@@ -1,6 +1,7 @@
 """Real data sets on disk: `<name>.npz` beside a card `<name>.json`, in the folder that LABKIT_DATA names.
 
-The npz holds, for each split, `<split>_images` (uint8, NHWC) and `<split>_labels` (int64). The card holds
+The npz holds, for each split, `<split>_images` (uint8, NHWC) and `<split>_labels` (int64), or whatever arrays
+the source of a set that is none of images builds it from. The card holds
 `classes` (names, or how many), the `sha256` of the npz, and in words `licence`, `source` and `differences`
 from the original set; `labkit.data.card` says how damage to it is noticed.
 """
@@ -19,7 +20,8 @@ import torch
 from labkit.data import card, npz
 from labkit.data.card import Card
 from labkit.data.images import Images
-from labkit.data.sources import SOURCES, Arrays
+from labkit.data.sets import DataSet
+from labkit.data.sources import SOURCES, Arrays, Stored
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, write_atomically
 
@@ -56,6 +58,29 @@ def load(name: str, split: str) -> Images:
         fingerprint=fingerprint_of(about, split),
         differences=about.differences,
     )
+
+
+def load_any(name: str, split: str) -> DataSet:
+    """Return one split of any set: what its source builds of the arrays kept, or images.
+
+    Raises LabkitError as `load`, and as the source where the arrays are not those it expects.
+    """
+    build = SOURCES[name].build if name in SOURCES else None
+    if build is None:
+        return load(name, split)
+    about, path = read_card(name), _path(name, "npz")
+    check(name)
+    names = npz.names(path)
+    arrays = {
+        array.removeprefix(f"{split}_"): npz.array(path, array)
+        for array in names
+        if array.startswith(f"{split}_")
+    }
+    if not arrays:
+        there = ", ".join(dict.fromkeys(array.split("_")[0] for array in names))
+        raise LabkitError(f'{name} has no split "{split}"; those it has: {there}')
+    mark = fingerprint_of(about, split)
+    return build(Stored(f"{name}/{split}", arrays, about.classes, mark, about.differences))
 
 
 def fingerprint_of(about: Card, split: str) -> str:
