@@ -63,9 +63,12 @@ def _lines(name: str) -> list[str]:
     """What the list says about a set on disk, from its card and the heads of its arrays."""
     card = store.read_card(name)
     lines = [f"{len(card.classes)} classes, {_megabytes(store.size(name))}, licence: {card.licence}"]
-    for split, (n, *shape) in store.splits(name).items():
-        mark = store.fingerprint_of(card, split)
-        lines.append(f"{split}: {n:,} images {'x'.join(map(str, shape))}, fingerprint {mark}")
+    if name in SOURCES and SOURCES[name].build:
+        lines += [f"{array}: {head}" for array, head in store.heads(name).items()]
+    else:
+        for split, (n, *shape) in store.splits(name).items():
+            mark = store.fingerprint_of(card, split)
+            lines.append(f"{split}: {n:,} images {'x'.join(map(str, shape))}, fingerprint {mark}")
     if card.differences:
         lines.append(f"differs from the original: {card.differences}")
     return lines

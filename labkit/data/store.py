@@ -106,6 +106,12 @@ def splits(name: str) -> dict[str, tuple[int, ...]]:
     return {array.removesuffix("_images"): head.shape for array, head in heads.items()}
 
 
+def heads(name: str) -> dict[str, npz.Head]:
+    """Type and shape of every array of `name`, by its name, without reading it."""
+    path = _path(name, "npz")
+    return {array: npz.head(path, array) for array in npz.names(path)}
+
+
 def size(name: str) -> int:
     """Bytes that `name` takes on disk."""
     return _path(name, "npz").stat().st_size

@@ -123,7 +123,7 @@ class Lab:
         model, note = (small if self.profile == "smoke" else public)(name, self.device)
         if note not in self._record.weights:
             self._record.weights.append(note)
-        print(f"{note['name']}: weights {note['fingerprint']}, {note['source']}, licence: {note['licence']}")
+        print(f"{note['name']}: {note['source']}, licence: {note['licence']}")
         return model
 
     def checkpoint(self, name: str) -> list[Callback]:
@@ -144,10 +144,7 @@ class Lab:
         the checkpoints and ignored where those are, and the smoke profile keeps none. Tensors are on the
         lab's device, and the random generators where `compute` left them, wherever the tree is from.
         """
-        if self.profile == "smoke":
-            tree = compute()
-        else:
-            tree = once(*self._kept(name), self._clock(), compute)
+        tree = compute() if self.profile == "smoke" else once(*self._kept(name), self._clock(), compute)
         here: T = moved(tree, self.device)
         return here
 
