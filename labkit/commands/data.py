@@ -8,11 +8,11 @@ import click
 
 from labkit.commands.errors import OneLineErrors
 from labkit.data import store
-from labkit.data.embedded import EMBEDDED, EmbeddedSet
+from labkit.data.embedded.registry import EMBEDDED, EmbeddedSet
 from labkit.data.fetch import USUAL
 from labkit.data.fetch import fetch as fetch_set
 from labkit.data.fetch_weights import fetch_weights
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, weights_file

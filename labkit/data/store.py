@@ -21,7 +21,8 @@ from labkit.data import card, npz
 from labkit.data.card import Card
 from labkit.data.images import Images
 from labkit.data.sets import DataSet
-from labkit.data.sources import SOURCES, Arrays, Stored
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import Arrays, Stored
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, write_atomically
 

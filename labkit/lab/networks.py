@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from labkit.data.embedded import EmbeddedSet
+from labkit.data.embedded.registry import EmbeddedSet
 from labkit.data.images import Images
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
 from labkit.models.networks import NETWORKS

@@ -20,7 +20,7 @@ from torch import Tensor
 from labkit.chapters.chapter import Chapter, find_chapter
 from labkit.data.images import Images
 from labkit.data.sets import DataSet, Divisible
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.data.store import load_any
 from labkit.errors import LabkitError
 from labkit.lab import provenance

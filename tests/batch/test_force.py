@@ -28,7 +28,7 @@ import torch
 import labkit
 from labkit.data.augment import raw
 from labkit.data.batches import Loader
-from labkit.data.embedded import glyphs
+from labkit.data.embedded.glyphs import glyphs
 from labkit.training.callbacks import Callback
 from labkit.training.fit import fit
 

@@ -11,9 +11,10 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
-from labkit.data.embedded import digit, digits, glyph, glyphs, glyphs100
-from labkit.data.embedded.digit import STROKES
-from labkit.data.embedded.glyph import CLASSES, CLASSES100, SHAPES
+from labkit.data.embedded import digits as digit
+from labkit.data.embedded import glyphs as glyph
+from labkit.data.embedded.digits import STROKES, digits
+from labkit.data.embedded.glyphs import CLASSES, CLASSES100, SHAPES, glyphs, glyphs100
 from labkit.data.images import Images
 from labkit.errors import LabkitError
 from labkit.show.sheet import grid

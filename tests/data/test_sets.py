@@ -14,10 +14,11 @@ from click.testing import CliRunner
 
 from labkit.commands.data import data
 from labkit.data import store
-from labkit.data.embedded import EMBEDDED, EmbeddedSet
+from labkit.data.embedded.registry import EMBEDDED, EmbeddedSet
 from labkit.data.images import Images
 from labkit.data.sets import DataSet, Divisible
-from labkit.data.sources import SOURCES, Source, Stored
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import Source, Stored
 from labkit.errors import LabkitError
 
 

@@ -12,9 +12,9 @@ import torch
 from conftest import HEADER
 
 from labkit.data import store
-from labkit.data.embedded import EmbeddedSet
+from labkit.data.embedded.registry import EmbeddedSet
 from labkit.data.images import Images
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
 from labkit.lab import networks

@@ -9,8 +9,8 @@ from conftest import HEADER
 from plain_sphinx import build, text_of, write_pages
 
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
-from labkit.data.embedded import EMBEDDED
-from labkit.data.sources import SOURCES
+from labkit.data.embedded.registry import EMBEDDED
+from labkit.data.sources.registry import SOURCES
 from labkit.lab.record import Record, records
 from labkit.site.directives.datasets import all_sets, sets_used
 from labkit.source.files import PACKAGE

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.data.embedded import EMBEDDED
+from labkit.data.embedded.registry import EMBEDDED
 from labkit.data.sources.source import Arrays, PublishedFile, Source
 from labkit.errors import LabkitError
 

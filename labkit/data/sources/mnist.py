@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.data.embedded import EMBEDDED
+from labkit.data.embedded.registry import EMBEDDED
 from labkit.data.sources.source import Arrays, PublishedFile, Source
 from labkit.errors import LabkitError
 

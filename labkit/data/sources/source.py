@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from labkit.data.embedded import EmbeddedSet
+from labkit.data.embedded.registry import EmbeddedSet
 from labkit.data.sets import DataSet
 
 Arrays = dict[str, NDArray[Any]]

@@ -21,8 +21,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from labkit.chapters.chapter import Chapter, chapters
-from labkit.data.embedded import EMBEDDED
-from labkit.data.sources import SOURCES
+from labkit.data.embedded.registry import EMBEDDED
+from labkit.data.sources.registry import SOURCES
 from labkit.lab.provenance import experiment_cells
 from labkit.lab.record import Record, records
 from labkit.profile import PROFILES, Profile
