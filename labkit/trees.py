@@ -49,6 +49,18 @@ def load_tree(path: Path) -> Any:
     return tree
 
 
+def moved(tree: Any, device: torch.device) -> Any:
+    """Return `tree` with all tensors on `device`, without their gradients' history."""
+    if isinstance(tree, Tensor):
+        return tree.detach().to(device)
+    if isinstance(tree, dict):
+        return {key: moved(part, device) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        parts = [moved(part, device) for part in tree]
+        return tuple(parts) if isinstance(tree, tuple) else parts
+    return tree
+
+
 def same_form(one: Any, other: Any) -> bool:
     """Return whether two trees have the same keys and lengths, and tensors of the same types and shapes."""
     return bool(_form(one) == _form(other))

@@ -8,15 +8,14 @@ import click
 
 from labkit.commands.errors import OneLineErrors
 from labkit.data import store
+from labkit.data.embedded.registry import EMBEDDED, EmbeddedSet
 from labkit.data.fetch import USUAL
 from labkit.data.fetch import fetch as fetch_set
 from labkit.data.fetch_weights import fetch_weights
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, weights_file
-
-EMBEDDED = {"glyphs": "embedded, generated, no file: ten glyphs in colour, 32x32x3, any number of images"}
 
 
 @click.group(cls=OneLineErrors, invoke_without_command=True)
@@ -31,8 +30,8 @@ def data(ctx: click.Context) -> None:
 def list_sets() -> None:
     """List the data sets that are here, those that can be fetched, and the pretrained networks."""
     click.echo("Embedded:")
-    for name, what in EMBEDDED.items():
-        click.echo(f"  {name:<14} {what}")
+    for name, embedded in EMBEDDED.items():
+        click.echo(f"  {name:<14} {_generated(embedded)}")
     here = store.available()
     click.echo(f"In {data_folder()} (LABKIT_DATA sets the folder):{'' if here else ' none'}")
     for name in here:
@@ -53,13 +52,23 @@ def list_sets() -> None:
         click.echo(f"  {name:<29} {state:<5} {weights.description}; licence: {weights.licence}")
 
 
+def _generated(embedded: EmbeddedSet) -> str:
+    """What the list says about a set that the package computes."""
+    known = [name for name, source in SOURCES.items() if source.stand_in is embedded]
+    stands_in = f"; stands in for {', '.join(known)}" if known else ""
+    return f"embedded, generated, no file: {embedded.description}, as many as are asked for{stands_in}"
+
+
 def _lines(name: str) -> list[str]:
     """What the list says about a set on disk, from its card and the heads of its arrays."""
     card = store.read_card(name)
     lines = [f"{len(card.classes)} classes, {_megabytes(store.size(name))}, licence: {card.licence}"]
-    for split, (n, *shape) in store.splits(name).items():
-        mark = store.fingerprint_of(card, split)
-        lines.append(f"{split}: {n:,} images {'x'.join(map(str, shape))}, fingerprint {mark}")
+    if name in SOURCES and SOURCES[name].build:
+        lines += [f"{array}: {head}" for array, head in store.heads(name).items()]
+    else:
+        for split, (n, *shape) in store.splits(name).items():
+            mark = store.fingerprint_of(card, split)
+            lines.append(f"{split}: {n:,} images {'x'.join(map(str, shape))}, fingerprint {mark}")
     if card.differences:
         lines.append(f"differs from the original: {card.differences}")
     return lines
@@ -70,7 +79,7 @@ def _lines(name: str) -> list[str]:
 def show(name: str) -> None:
     """Show all that is known about NAME, and check the file of a data set against its card."""
     if name in EMBEDDED:
-        click.echo(f"{name}: {EMBEDDED[name]}")
+        click.echo(f"{name}: {_generated(EMBEDDED[name])}")
     elif name in store.available():
         store.check(name)
         card = store.read_card(name)

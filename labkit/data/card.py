@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.errors import LabkitError
 
 LARGEST = 10_000_000  # bytes of a card

@@ -18,7 +18,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from labkit.data import store
-from labkit.data.sources import SOURCES, PublishedFile
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import PublishedFile
 from labkit.data.timed_session import TimedSession
 from labkit.data.weights import WEIGHTS
 from labkit.errors import LabkitError

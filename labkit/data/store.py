@@ -1,6 +1,7 @@
 """Real data sets on disk: `<name>.npz` beside a card `<name>.json`, in the folder that LABKIT_DATA names.
 
-The npz holds, for each split, `<split>_images` (uint8, NHWC) and `<split>_labels` (int64). The card holds
+The npz holds, for each split, `<split>_images` (uint8, NHWC) and `<split>_labels` (int64), or whatever arrays
+the source of a set that is none of images builds it from. The card holds
 `classes` (names, or how many), the `sha256` of the npz, and in words `licence`, `source` and `differences`
 from the original set; `labkit.data.card` says how damage to it is noticed.
 """
@@ -19,7 +20,9 @@ import torch
 from labkit.data import card, npz
 from labkit.data.card import Card
 from labkit.data.images import Images
-from labkit.data.sources import SOURCES, Arrays
+from labkit.data.sets import DataSet
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import Arrays, Stored
 from labkit.errors import LabkitError
 from labkit.paths import data_folder, write_atomically
 
@@ -58,6 +61,29 @@ def load(name: str, split: str) -> Images:
     )
 
 
+def load_any(name: str, split: str) -> DataSet:
+    """Return one split of any set: what its source builds of the arrays kept, or images.
+
+    Raises LabkitError as `load`, and as the source where the arrays are not those it expects.
+    """
+    build = SOURCES[name].build if name in SOURCES else None
+    if build is None:
+        return load(name, split)
+    about, path = read_card(name), _path(name, "npz")
+    check(name)
+    names = npz.names(path)
+    arrays = {
+        array.removeprefix(f"{split}_"): npz.array(path, array)
+        for array in names
+        if array.startswith(f"{split}_")
+    }
+    if not arrays:
+        there = ", ".join(dict.fromkeys(array.split("_")[0] for array in names))
+        raise LabkitError(f'{name} has no split "{split}"; those it has: {there}')
+    mark = fingerprint_of(about, split)
+    return build(Stored(f"{name}/{split}", arrays, about.classes, mark, about.differences))
+
+
 def fingerprint_of(about: Card, split: str) -> str:
     """Return 16 hexadecimal digits of the sha256 over `<sha256 of the npz>/<split>`."""
     return hashlib.sha256(f"{about.sha256}/{split}".encode()).hexdigest()[:16]
@@ -79,6 +105,12 @@ def splits(name: str) -> dict[str, tuple[int, ...]]:
         if not head.is_of(np.uint8, 4):
             raise LabkitError(f"{path} holds {array} {head}: uint8 (N, H, W, C) was expected")
     return {array.removesuffix("_images"): head.shape for array, head in heads.items()}
+
+
+def heads(name: str) -> dict[str, npz.Head]:
+    """Type and shape of every array of `name`, by its name, without reading it."""
+    path = _path(name, "npz")
+    return {array: npz.head(path, array) for array in npz.names(path)}
 
 
 def size(name: str) -> int:

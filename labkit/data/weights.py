@@ -14,7 +14,7 @@ from urllib.parse import quote
 from torch import Tensor
 
 from labkit.data.published_weights import keras, state_dict
-from labkit.data.sources import PublishedFile
+from labkit.data.sources.source import PublishedFile
 
 SERVER = "https://raw.githubusercontent.com"
 

@@ -8,11 +8,14 @@ from labkit.training.callbacks import Callback, Training
 
 
 class Clock(Callback):
-    """Tells how many seconds of a training were spent by processes that were killed: `earlier`."""
+    """Tells how many seconds of a training were spent by processes that were killed: `earlier`.
+
+    Without a training it counts from when it was made.
+    """
 
     def __init__(self) -> None:
         self.earlier = 0.0
-        self._started = 0.0
+        self._started = time.monotonic()
 
     def on_start(self, training: Training) -> None:
         """Start to count."""

@@ -19,9 +19,10 @@ from labkit.profile import Profile
 from labkit.source.files import git
 from labkit.source.reached import EXPERIMENT
 
-# What the pages quote of a record.
+# What the pages quote of a record; of sets that hold no images, the number of examples.
 NEEDED = {
-    "data": ("name", "images", "fingerprint", "differences"),
+    "data": ("name", "images or examples", "fingerprint", "differences"),
+    "weights": ("name", "source", "licence", "fingerprint"),
     "versions": ("python", "torch"),
     "hardware": ("cpu", "threads"),
 }
@@ -147,7 +148,7 @@ def _check_shape(record: Record) -> None:
     for name, keys in NEEDED.items():
         value = getattr(record, name)
         for part in value if isinstance(value, list) else [value]:
-            if missing := [key for key in keys if key not in part]:
+            if missing := [key for key in keys if not part.keys() & set(key.split(" or "))]:
                 raise LabkitError(f"is not a record: its {name} lacks {', '.join(missing)}")
 
 

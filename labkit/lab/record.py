@@ -76,6 +76,7 @@ class Record:
     numbers: list[Number] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     sheets: dict[str, str] = field(default_factory=dict)
+    weights: list[dict[str, str]] = field(default_factory=list)  # of public networks, not trained here
 
     @property
     def machine(self) -> str:

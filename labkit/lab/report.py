@@ -84,6 +84,9 @@ class Report:
             f"on {first.machine}, {first.precision}, torch {first.versions['torch']}, "
             f"commit `{first.commit.get('sha', '')[:8]}`. Data: {data}."
         )
+        if first.weights:
+            networks = "; ".join(f"{part['name']} (licence: {part['licence']})" for part in first.weights)
+            text += f" Pretrained networks: {networks}."
         if self.code.changed:
             text += f"\n\nCode: **{self.code.word}**, {self.code.sentence.removeprefix('stale, ')}."
         return text + rehearsed

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,17 +18,21 @@ from PIL import Image
 from torch import Tensor
 
 from labkit.chapters.chapter import Chapter, find_chapter
-from labkit.data.embedded import glyphs
 from labkit.data.images import Images
-from labkit.data.store import load
+from labkit.data.sets import DataSet, Divisible
+from labkit.data.sources.registry import SOURCES
+from labkit.data.store import load_any
 from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
+from labkit.lab.networks import public, small
+from labkit.lab.once import once
 from labkit.lab.record import LARGEST_PICTURE, PICTURED, Number, Record, Row, best_records
 from labkit.lab.rehearsal import not_yet_run
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
+from labkit.models.normalized import Normalized
 from labkit.paths import write_atomically
 from labkit.profile import checked_profile
 from labkit.randomness import seeded
@@ -37,6 +41,7 @@ from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint, arithmetic
 from labkit.training.fastest import fastest
 from labkit.training.precision import prefer
+from labkit.trees import moved
 
 T = TypeVar("T")
 
@@ -70,31 +75,57 @@ class Lab:
         """Return the value for the profile of this run."""
         return {"smoke": smoke, "laptop": laptop, "full": full}[self.profile]
 
-    def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
-        """Return the train and test images of `name` on the lab's device, and print which they are.
+    def data(self, name: str, n_train: int | None = None) -> tuple[DataSet, DataSet]:
+        """Return train and test set of `name` on the lab's device, and print which they are.
 
-        The smoke profile takes the embedded glyphs (4,000 and 300 images) instead, whatever is on the
-        machine. With `n_train`, only the first so many training images. Raises LabkitError where the set is
-        not there, damaged or smaller.
+        The smoke profile takes the embedded set that stands in for `name`, whatever is on the machine. With
+        `n_train`, only the first so many training examples. Raises LabkitError where the set is unknown, not
+        there, damaged, smaller, or has no first examples.
         """
-        if self.profile == "smoke":
-            train, test = glyphs("train", 4_000), glyphs("test", 300)
+        if self.profile != "smoke":
+            train, test = load_any(name, "train"), load_any(name, "test")
+        elif name in SOURCES:
+            train, test = SOURCES[name].stand_in.splits()
         else:
-            train, test = load(name, "train"), load(name, "test")
-        train = train.first(n_train or len(train))
-        for images in (train, test):
+            raise LabkitError(f'no embedded set stands in for "{name}"; one does for: {", ".join(SOURCES)}')
+        if n_train is not None:
+            if not isinstance(train, Divisible):
+                raise LabkitError(f"{train.name} has no first {n_train} examples: it is taken as a whole")
+            train = train.first(n_train)
+        for part in (train, test):
+            kind = "images" if isinstance(part, Images) else "examples"
             self._record.data.append(
                 {
-                    "name": images.name,
-                    "images": len(images),
-                    "fingerprint": images.fingerprint,
-                    "differences": images.differences,
+                    "name": part.name,
+                    kind: len(part),
+                    "fingerprint": part.fingerprint,
+                    "differences": part.differences,
                 }
             )
-            print(f"{images.name}: {len(images):,} images, fingerprint {images.fingerprint}")
+            print(f"{part.name}: {len(part):,} {kind}, fingerprint {part.fingerprint}")
         if train.differences:
             print(f"differs from the original: {train.differences}")
         return train.to(self.device), test.to(self.device)
+
+    def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
+        """Return the same as `data`, of a set of images; raises LabkitError for any other."""
+        train, test = self.data(name, n_train)
+        if not isinstance(train, Images) or not isinstance(test, Images):
+            raise LabkitError(f"{train.name} holds no images: ask for it with lab.data")
+        return train, test
+
+    def pretrained(self, name: str) -> Normalized:
+        """Return the public network `name` on the lab's device, in eval mode; it takes pixels 0..255.
+
+        The smoke profile takes a small network instead, trained in seconds on the embedded set that stands in
+        for the data of `name`, whatever is on the machine. Raises LabkitError for an unknown name, and where
+        the weights are not there or not the published ones.
+        """
+        model, note = (small if self.profile == "smoke" else public)(name, self.device)
+        if note not in self._record.weights:
+            self._record.weights.append(note)
+        print(f"{note['name']}: {note['source']}, licence: {note['licence']}")
+        return model
 
     def checkpoint(self, name: str) -> list[Callback]:
         """Return the callbacks, the last of their `fit`, with which a killed run resumes exactly.
@@ -105,13 +136,31 @@ class Lab:
         """
         if self.profile == "smoke":
             return []
+        return [self._clock(), Checkpoint(*self._kept(name))]
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return the tree (`labkit.trees`) that `compute` returns; a killed run that had it has it again.
+
+        For long computations that are no training. `name` tells them apart; their results are kept beside
+        the checkpoints and ignored where those are, and the smoke profile keeps none. Tensors are on the
+        lab's device, and the random generators where `compute` left them, wherever the tree is from.
+        """
+        tree = compute() if self.profile == "smoke" else once(*self._kept(name), self._clock(), compute)
+        here: T = moved(tree, self.device)
+        return here
+
+    def _clock(self) -> Clock:
+        self._clocks.append(Clock())
+        return self._clocks[-1]
+
+    def _kept(self, name: str) -> tuple[Path, str]:
+        """Return where under `runs/` the state of `name` is kept, and the key of all that it depends on."""
         record = self._record
         computed = (self.device.type, arithmetic(self.device))
-        made_of = (record.code, record.parameters, record.data, computed, name)
+        made_of = (record.code, record.parameters, [*record.data, *record.weights], computed, name)
         folder = self.chapter.root / "runs" / self.chapter.slug / self.profile / f"seed-{self.seed}"
         file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
-        self._clocks.append(Clock())
-        return [self._clocks[-1], Checkpoint(folder / file, digest([json.dumps(made_of)]))]
+        return folder / file, digest([json.dumps(made_of)])
 
     def record(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``."""

@@ -174,4 +174,4 @@ def _differences(first: Record, other: Record) -> Iterator[str]:
 
 
 def _fingerprints(record: Record) -> list[tuple[Any, Any]]:
-    return [(part.get("name"), part.get("fingerprint")) for part in record.data]
+    return [(part.get("name"), part.get("fingerprint")) for part in [*record.data, *record.weights]]

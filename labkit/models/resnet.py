@@ -87,3 +87,11 @@ def cifar_resnet(depth: int, classes: int = 10) -> PaddedResNet:
     if depth < 8 or depth % 6 != 2:
         raise LabkitError(f"a CIFAR ResNet cannot have {depth} layers; allowed: 6n + 2, such as 20, 56, 110")
     return PaddedResNet((depth - 2) // 6, classes)
+
+
+def resnet8(channels: int = 3, classes: int = 10) -> ResNet:
+    """Return the smallest network, of eight layers, for (B, channels, H, W); its stem halves H and W."""
+    model, stem = ResNet(1, classes), nn.Conv2d(channels, 16, 3, 2, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, nonlinearity="relu")
+    model[0] = stem
+    return model

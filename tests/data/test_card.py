@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from labkit.commands.data import data
 from labkit.data import card as cards
 from labkit.data import store
-from labkit.data.sources import SOURCES
+from labkit.data.sources.registry import SOURCES
 from labkit.errors import LabkitError
 from labkit.paths import data_folder
 

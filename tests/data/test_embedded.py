@@ -1,27 +1,42 @@
-"""The embedded glyphs: the same bits everywhere, the right shapes, and a problem worth learning."""
+"""The embedded images: the same bits everywhere, the right shapes, and problems worth learning."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Polygon
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor, nn
 
-from labkit.data import embedded
-from labkit.data.embedded import CLASSES, SHAPES, glyphs
+from labkit.data.embedded import digits as digit
+from labkit.data.embedded import glyphs as glyph
+from labkit.data.embedded.digits import STROKES, digits
+from labkit.data.embedded.glyphs import CLASSES, CLASSES100, SHAPES, glyphs, glyphs100
+from labkit.data.images import Images
 from labkit.errors import LabkitError
 from labkit.show.sheet import grid
 from labkit.source.files import PACKAGE
 
+Make = Callable[..., Images]
 
-def test_the_bits_are_the_committed_ones_and_come_soon() -> None:
+
+@pytest.mark.parametrize(
+    ("make", "train", "test"),
+    [
+        (glyphs, "1e81d922af7df948", "94d32374eec36f81"),
+        (glyphs100, "c94dc49bddc1f313", "756e2f2bcf8dcd9c"),
+        (digits, "49c0db1994782436", "9b1a15a8475eba6f"),
+    ],
+)
+def test_the_bits_are_the_committed_ones_and_come_soon(make: Make, train: str, test: str) -> None:
     start = time.process_time()
-    train = glyphs("train", 4000)
+    images = make("train", 4000)
     assert time.process_time() - start < 5
-    assert train.fingerprint == "1e81d922af7df948"
-    assert glyphs("test", 1000).fingerprint == "94d32374eec36f81"
+    assert images.fingerprint == train
+    assert make("test", 1000).fingerprint == test
 
 
 def test_images_are_what_is_promised() -> None:
@@ -31,30 +46,38 @@ def test_images_are_what_is_promised() -> None:
     assert (images.y.shape, images.y.dtype) == ((57,), torch.int64)
     assert images.classes == CLASSES
     assert len(set(CLASSES)) == 10
+    hundred = glyphs100("test", 57)
+    assert (hundred.name, hundred.x.shape, hundred.x.dtype) == (
+        "glyphs100/test",
+        (57, 3, 32, 32),
+        torch.uint8,
+    )
+    assert hundred.classes == CLASSES100
+    assert (len(set(CLASSES100)), CLASSES100[23]) == (100, "green square")
+    grey = digits("test", 57)
+    assert (grey.name, grey.x.shape, grey.x.dtype) == ("digits/test", (57, 1, 28, 28), torch.uint8)
+    assert grey.classes == tuple("0123456789")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("n", [1, 7, 10, 1003])
-def test_classes_are_balanced_and_shuffled(split: str, n: int) -> None:
-    y = glyphs(split, n).y
-    counts = torch.bincount(y, minlength=10)
-    assert counts.sum() == n
+@pytest.mark.parametrize(("make", "classes"), [(glyphs, 10), (glyphs100, 100), (digits, 10)])
+def test_classes_are_balanced_and_shuffled(make: Make, classes: int, split: str, n: int) -> None:
+    y = make(split, n).y
+    counts = torch.bincount(y, minlength=classes)
+    assert (counts.sum(), len(counts)) == (n, classes)
     assert counts.max() - counts.min() <= 1
     if n > 1000:
         assert len(y[:20].unique()) > 5
         assert (y.diff() == 1).float().mean() < 0.2
 
 
-def test_splits_and_seeds_differ() -> None:
-    first, *others = (
-        glyphs("train", 200),
-        glyphs("test", 200),
-        glyphs("train", 200, 1),
-        glyphs("train", 200, 2),
-    )
-    assert glyphs("train", 200, seed=0).fingerprint == first.fingerprint
+@pytest.mark.parametrize(("make", "differing"), [(glyphs, 0.9), (glyphs100, 0.9), (digits, 0.4)])
+def test_splits_and_seeds_differ(make: Make, differing: float) -> None:
+    first, *others = make("train", 200), make("test", 200), make("train", 200, 1), make("train", 200, 2)
+    assert make("train", 200, seed=0).fingerprint == first.fingerprint
     for other in others:
-        assert (first.x != other.x).float().mean() > 0.9
+        assert (first.x != other.x).float().mean() > differing
         assert (first.y != other.y).float().mean() > 0.5
     assert len({x.fingerprint for x in (first, *others)}) == 4
 
@@ -64,7 +87,7 @@ def test_some_train_labels_are_wrong_and_no_test_labels(
     monkeypatch: pytest.MonkeyPatch, split: str, low: float, high: float
 ) -> None:
     noisy = glyphs(split, 3000)
-    monkeypatch.setattr(embedded, "MISLABELLED", 0)
+    monkeypatch.setattr(glyph, "MISLABELLED", 0)
     clean = glyphs(split, 3000)
     assert torch.equal(noisy.x, clean.x)
     assert low <= (noisy.y != clean.y).float().mean() <= high
@@ -129,9 +152,9 @@ ARROW = """
 """
 
 
-def drawn(name: str, x: int, y: int, radius: int, degrees: int) -> embedded.Ints:
+def drawn(name: str, x: int, y: int, radius: int, degrees: int) -> glyph.Ints:
     place = [np.full((1, 1, 1), value, np.int32) for value in (16 * x, 16 * y, 16 * radius, degrees)]
-    return embedded._cover(SHAPES[name](*embedded._frame(*place)), place[2])[0]
+    return glyph._cover(SHAPES[name](*glyph._frame(*place)), place[2])[0]
 
 
 def test_a_drawn_arrow_looks_like_one() -> None:
@@ -162,6 +185,52 @@ def test_shapes_but_the_moon_are_their_own_mirror_images(name: str) -> None:
     assert abs(SHAPES[name](u, v) - SHAPES[name](-u, v)).max() <= 2
 
 
+def test_shape_and_colour_of_the_hundred_are_those_of_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_as = []
+    monkeypatch.setattr(glyph, "_draw", lambda dice, *kinds: drawn_as.append(kinds))
+    glyph._hundred(glyph.Dice(np.random.PCG64(5), 100), np.arange(100, dtype=np.int32).reshape(-1, 1, 1))
+    shape, hue, texture = (kind.flatten() for kind in drawn_as[0])
+    for label in range(100):
+        colour = glyph.COLOURS[(hue[label] + 18) // 36 % 10]
+        assert CLASSES100[label] == f"{colour} {CLASSES[shape[label]]}"
+    assert len(set(texture)) == 4
+    for colour, channel in (("red", 0), ("green", 1), ("blue", 2)):
+        degrees = np.array([[[36 * glyph.COLOURS.index(colour)]]], np.int32)
+        assert glyph._colour(degrees, np.int32(128), np.int32(50)).argmax() == channel
+
+
+def test_digits_are_written_as_digits_are() -> None:
+    field = digit._distances()
+    thick = field < 130  # rows go up
+    assert thick.shape[0] == len(STROKES) == 10
+    middle = thick.shape[1] // 2
+    holes = [ndimage.label(~written)[1] - 1 for written in thick]
+    assert holes == [1, 0, 0, 0, 1, 0, 1, 0, 2, 1]
+    pieces = [ndimage.label(written, np.ones((3, 3)))[1] for written in thick]
+    assert pieces == [1] * 10
+    top, bottom = thick[:, middle:].sum((1, 2)), thick[:, :middle].sum((1, 2))
+    assert top[9] > 1.2 * bottom[9]
+    assert bottom[6] > 1.2 * top[6]
+    distance = field[1][middle, middle + 4]  # right of the stem of the one, which stands at 60
+    assert abs(distance - (4.5 * 16 - 60)) <= 2
+
+
+def test_digits_vary_in_place_size_thickness_and_light() -> None:
+    x = digits("train", 1000).x[:, 0].float()
+    bright = x.amax((1, 2))
+    assert bright.min() > 140
+    assert bright.std() > 20
+    ink = (x > 100).float()
+    assert (ink[:, 2:-2, 2:-2].sum() / ink.sum()) > 0.97, "they stay within the image"
+    area = ink.mean((1, 2))
+    assert area.quantile(0.9) > 2 * area.quantile(0.1)
+    height = (ink.amax(2).sum(1)).quantile(torch.tensor([0.05, 0.95]))
+    assert height[1] > height[0] + 5
+    centre = (ink.sum(1) * torch.arange(28)).sum(1) / ink.sum((1, 2))
+    assert 12.5 < centre.mean() < 14.5
+    assert 0.7 < centre.std() < 3
+
+
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
         return (model.eval()(x).argmax(1) == y).float().mean().item()
@@ -180,33 +249,56 @@ def learn(model: nn.Module, x: Tensor, y: Tensor, rate: float, decay: float) -> 
     return model
 
 
-def test_a_convnet_learns_what_a_linear_model_cannot() -> None:
-    train, test = glyphs("train", 2000), glyphs("test", 1000)
+@pytest.mark.parametrize(
+    ("make", "n", "of_linear", "of_convnet"),
+    [
+        (glyphs, 2000, (0.12, 0.28), (0.35, 0.9)),
+        (glyphs100, 4000, (0.03, 0.15), (0.08, 0.5)),
+        (digits, 2000, (0.5, 0.9), (0.95, 1.01)),
+    ],
+)
+def test_a_convnet_learns_what_a_linear_model_cannot(
+    make: Make, n: int, of_linear: tuple[float, float], of_convnet: tuple[float, float]
+) -> None:
+    train, test = make("train", n), make("test", 1000)
+    classes, (channels, *_) = len(train.classes), train.x[0].shape
     x, held_out = (images.x.float() / 64 - 2 for images in (train, test))
     torch.manual_seed(0)
     # A stride in the first layer keeps this quick.
-    layers: list[nn.Module] = [nn.Conv2d(3, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Conv2d(channels, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU()]
     layers += [nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)]
-    convnet = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
-    assert accuracy(convnet, held_out, test.y) < 0.16
+    convnet = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), classes))
+    assert accuracy(convnet, held_out, test.y) < 1.6 / classes
     straight = accuracy(learn(linear, x, train.y, 1e-3, 0.1), held_out, test.y)
     curved = accuracy(learn(convnet, x, train.y, 2e-2, 0.01), held_out, test.y)
-    assert 0.12 < straight < 0.28
-    assert max(0.35, 1.6 * straight) < curved < 0.9
+    assert of_linear[0] < straight < of_linear[1]
+    assert max(of_convnet[0], 1.2 * straight) < curved < of_convnet[1]
 
 
 def test_errors_are_one_line_and_name_what_is_allowed() -> None:
-    with pytest.raises(LabkitError, match=r"^no split 'valid' in glyphs; allowed: train, test$"):
-        glyphs("valid", 10)
-    for n, seed in ((0, 0), (-5, 0), (10, -1)):
-        with pytest.raises(LabkitError, match=rf"^glyphs needs n of 1 or more .* n={n}, seed={seed}$"):
-            glyphs("train", n, seed)
+    for make in (glyphs, glyphs100, digits):
+        name = make.__name__
+        with pytest.raises(LabkitError, match=rf"^no split 'valid' in {name}; allowed: train, test$"):
+            make("valid", 10)
+        for n, seed in ((0, 0), (-5, 0), (10, -1)):
+            with pytest.raises(LabkitError, match=rf"^{name} needs n of 1 or more .* n={n}, seed={seed}$"):
+                make("train", n, seed)
 
 
-def test_the_picture_on_the_data_page_is_what_the_generator_draws() -> None:
-    images = glyphs("test", 200)
+def shown(name: str) -> Tensor:
+    """Return the picture on the page of a set: three rows of ten classes, or a shape in each of three."""
+    if name == "glyphs100":
+        images = glyphs100("test", 1_000)
+        labels = [[10 * shape + colour for colour in range(10)] for shape in (0, 5, 7)]
+        return grid([torch.stack([images.x[images.y == label][0] for label in row]) for row in labels])
+    images = {"glyphs": glyphs, "digits": digits}[name]("test", 200)
     rows = [torch.stack([images.x[images.y == k][row] for k in range(10)]) for row in range(3)]
-    picture = PACKAGE.parent / "book" / "_static" / "glyphs.png"
-    assert np.array_equal(np.asarray(Image.open(picture)), grid(rows).numpy())
+    return grid([row.expand(-1, 3, -1, -1) for row in rows])
+
+
+@pytest.mark.parametrize("name", ["glyphs", "glyphs100", "digits"])
+def test_the_picture_on_the_data_page_is_what_the_generator_draws(name: str) -> None:
+    picture = PACKAGE.parent / "book" / "_static" / f"{name}.png"
+    assert np.array_equal(np.asarray(Image.open(picture)), shown(name).numpy())

@@ -25,7 +25,8 @@ from evil_server import CLASSES, cifar_archive, serving
 from labkit.commands.data import data
 from labkit.data import store
 from labkit.data.fetch import Patience, fetch
-from labkit.data.sources import SOURCES, PublishedFile
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import PublishedFile
 from labkit.errors import LabkitError
 
 HASTY = Patience(timeout=1.5, min_speed=2_000, window=0.2, attempts=3, backoff=0.01)
@@ -298,7 +299,8 @@ def test_a_malicious_pickle_is_refused(folder: Path, publish: Callable[..., None
 PROCESS = """
 import dataclasses, pathlib, sys, time
 from labkit.data.fetch import fetch
-from labkit.data.sources import SOURCES, PublishedFile
+from labkit.data.sources.registry import SOURCES
+from labkit.data.sources.source import PublishedFile
 address, sha256, size, barrier, me = sys.argv[1:]
 file = PublishedFile("cifar-10-python.tar.gz", sha256, int(size))
 SOURCES["cifar10"] = dataclasses.replace(SOURCES["cifar10"], mirrors=(address,), files=(file,))

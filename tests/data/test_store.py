@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from labkit.data import store
-from labkit.data.sources import Arrays
+from labkit.data.sources.source import Arrays
 from labkit.errors import LabkitError
 
 RNG = np.random.default_rng(0)

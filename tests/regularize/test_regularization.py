@@ -21,7 +21,7 @@ from labkit.data import corruptions
 from labkit.data.batches import Batch
 from labkit.data.corruptions import FAMILIES, KINDS, SEVERITIES, corrupted
 from labkit.data.cutout import cutout, hidden
-from labkit.data.embedded import glyphs
+from labkit.data.embedded.glyphs import glyphs
 from labkit.data.images import Images
 from labkit.data.rotations import every_angle, one_angle, turned
 from labkit.data.vision import torchvision  # noqa: F401  # makes torchvision importable on any torch

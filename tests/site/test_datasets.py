@@ -9,9 +9,10 @@ from conftest import HEADER
 from plain_sphinx import build, text_of, write_pages
 
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
-from labkit.data.sources import SOURCES
+from labkit.data.embedded.registry import EMBEDDED
+from labkit.data.sources.registry import SOURCES
 from labkit.lab.record import Record, records
-from labkit.site.directives.datasets import all_sets, embedded_sets, sets_used
+from labkit.site.directives.datasets import all_sets, sets_used
 from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
@@ -46,11 +47,9 @@ def test_every_data_set_has_its_page() -> None:
         assert f"](data/{name}.md)" in overview
 
 
-def test_the_sets_of_the_package_are_found() -> None:
-    # Not among them: `load(name, split)`, which reads any set, and the private parts of `glyphs`.
-    assert "glyphs" in embedded_sets()
-    assert not {"load", "first", "_draw"} & set(embedded_sets())
-    assert all_sets() == [*embedded_sets(), *SOURCES]
+def test_the_sets_of_the_package_come_first() -> None:
+    assert all_sets() == [*EMBEDDED, *SOURCES]
+    assert set(EMBEDDED) >= {"glyphs", "glyphs100", "digits"}
 
 
 @pytest.mark.parametrize("chapter", chapters(BOOK), ids=lambda chapter: chapter.number)
@@ -79,6 +78,12 @@ def test_a_set_called_directly_is_used_by_every_profile(tmp_path: Path) -> None:
 def test_a_loaded_set_is_used_by_every_profile(tmp_path: Path) -> None:
     used = trial(tmp_path, 'x = store.load("cifar10", "test"); lab.images("cifar10"); load("weights.pt")')
     assert used == {"cifar10": ("smoke", "laptop", "full"), "glyphs": ("smoke",)}
+
+
+def test_smoke_uses_what_stands_in_for_the_set_that_was_asked_for(tmp_path: Path) -> None:
+    used = trial(tmp_path, 'a, b = lab.data("mnist")', 'c, d = lab.images("cifar100"); x.data("no set")')
+    real = ("laptop", "full")
+    assert used == {"mnist": real, "digits": ("smoke",), "cifar100": real, "glyphs100": ("smoke",)}
 
 
 def test_a_page_names_the_files_and_follows_chapters_and_records(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
 ```{chapters-using} cifar10
 ```
 
-The first is made from `labkit/data/sources.py`, the second from the chapters' code and the recorded runs.
+The first is made from `labkit/data/sources`, the second from the chapters' code and the recorded runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from labkit.chapters.chapter import Chapter, chapters
-from labkit.data import sources
+from labkit.data.embedded.registry import EMBEDDED
+from labkit.data.sources.registry import SOURCES
 from labkit.lab.provenance import experiment_cells
 from labkit.lab.record import Record, records
 from labkit.profile import PROFILES, Profile
@@ -29,35 +30,23 @@ from labkit.site.directives.tables import Cell, table
 from labkit.site.keys import KEY, records_key
 from labkit.source.files import PACKAGE
 
-# What `Lab.images` hands out with the profile smoke, and to whom it hands out what was asked for.
-STAND_IN = "glyphs"
+# To whom a lab hands out the data that were asked for; the profile smoke gets what stands in for them.
 REAL: tuple[Profile, ...] = tuple(profile for profile in PROFILES if profile != "smoke")
-
-
-def embedded_sets() -> list[str]:
-    """Return the data sets that the package computes: functions `name(split, ...) -> Images` of `data`."""
-    return [
-        node.name
-        for path in sorted((PACKAGE / "data").glob("*.py"))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-        if node.args.args and node.args.args[0].arg == "split"
-        if node.returns is not None and ast.unparse(node.returns) == "Images"
-    ]
+DATA = PACKAGE / "data"
 
 
 def all_sets() -> list[str]:
     """Return the names of all data sets, those the package computes first."""
-    return [*embedded_sets(), *sources.SOURCES]
+    return [*EMBEDDED, *SOURCES]
 
 
 def sets_used(chapter: Chapter) -> dict[str, tuple[Profile, ...]]:
     """Return the data sets that the chapter's experiment asks for, each with the profiles that see it.
 
-    Found in its code: `lab.images("name")`, `load("name", ...)`, and embedded sets called by their name.
+    Found in its code: `lab.images("name")` or `lab.data("name")`, `load("name", ...)`, and embedded sets
+    called by their name.
     """
     used: dict[str, tuple[Profile, ...]] = {}
-    embedded = embedded_sets()
     calls = (
         node
         for cell in experiment_cells(chapter.read())
@@ -68,13 +57,13 @@ def sets_used(chapter: Chapter) -> dict[str, tuple[Profile, ...]]:
     for call in calls:
         called = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
         name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
-        if called in embedded:
+        if called in EMBEDDED:
             used[called] = PROFILES
-        elif called == "load" and name in sources.SOURCES:
+        elif called in ("load", "load_any") and name in SOURCES:
             used[str(name)] = PROFILES
-        elif called == "images" and isinstance(name, str):
-            used.setdefault(name, REAL)
-            used.setdefault(STAND_IN, ("smoke",))
+        elif called in ("images", "data") and name in SOURCES:
+            used.setdefault(str(name), REAL)
+            used.setdefault(SOURCES[str(name)].stand_in.name, ("smoke",))
     return used
 
 
@@ -85,8 +74,8 @@ class _AboutSet(SphinxDirective):
         name, known = self.arguments[0], self.known()
         if name not in known:
             raise self.error(f"unknown data set {name!r}; allowed: {', '.join(known)}")
-        for made_by in (__file__, str(sources.__file__)):
-            self.env.note_dependency(made_by)
+        for made_by in (Path(__file__), *DATA.glob("sources/*.py"), *DATA.glob("embedded/*.py")):
+            self.env.note_dependency(str(made_by))
         return list(self.made(name))
 
     def known(self) -> list[str]:
@@ -101,12 +90,12 @@ class PublishedFiles(_AboutSet):
 
     def known(self) -> list[str]:
         """Return the sets that are fetched."""
-        return list(sources.SOURCES)
+        return list(SOURCES)
 
     def made(self, name: str) -> Iterator[nodes.Node]:
         """Yield the list."""
         items = []
-        for file in sources.SOURCES[name].files:
+        for file in SOURCES[name].files:
             about = nodes.paragraph("", "", nodes.literal(text=file.name))
             checksum = nodes.literal(text=file.sha256, classes=["lk-checksum"])
             about += [nodes.Text(f", {file.size:,} bytes, sha256 "), checksum]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from docutils import nodes
 
@@ -31,6 +32,7 @@ def recorded_runs(found: Sequence[Standing]) -> Iterator[nodes.Node]:
             f"Libraries: {_each(map(_libraries, standing.records))}.",
             f"Parameters: {_each(map(_parameters, standing.records))}.",
             *_data(standing.records),
+            *_weights(standing.records),
             f"Code: {standing.code.sentence}.",
         ]
         yield nodes.bullet_list("", *(nodes.list_item("", nodes.paragraph(text=text)) for text in made_of))
@@ -70,8 +72,24 @@ def _parameters(record: Record) -> str:
 def _data(records: Sequence[Record]) -> list[str]:
     parts = [part for record in records for part in record.data]
     texts = (
-        f"Data: {part['name']}, {part['images']:,} images, fingerprint {part['fingerprint']}; "
+        f"Data: {part['name']}, {_number(part)}, fingerprint {part['fingerprint']}; "
         f"{part['differences'] or 'as published'}."
         for part in parts
     )
     return list(dict.fromkeys(texts))
+
+
+def _weights(records: Sequence[Record]) -> list[str]:
+    parts = [part for record in records for part in record.weights]
+    texts = (
+        f"Pretrained network: {part['name']}, weights {part['fingerprint']} of {part['source']}, "
+        f"licence: {part['licence']}."
+        for part in parts
+    )
+    return list(dict.fromkeys(texts))
+
+
+def _number(part: dict[str, Any]) -> str:
+    """Return how many images, or other examples, a run had."""
+    [kind] = {"images", "examples"} & part.keys()
+    return f"{part[kind]:,} {kind}"

@@ -1,49 +1,19 @@
-"""The embedded image set: ten glyphs drawn by integer arithmetic, the same bits on every machine."""
+"""Glyphs in colour, drawn by integer arithmetic: of ten shapes, or of ten shapes in ten colours."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from labkit.data.images import Images, fingerprint
-from labkit.errors import LabkitError
+from labkit.data.embedded.drawing import COS, Bytes, Dice, Ints, balanced, drawn, labelled, random_bits
+from labkit.data.images import Images
 
-Ints = NDArray[np.int32]
 Field = Callable[[Ints, Ints], Ints]
 
-SPLITS = ("train", "test")
 SIDE = 32
-# Images drawn at a time: few enough for the arrays to stay in cache. The random stream depends on it.
-BLOCK = 100
 # Of the train images, this many percent swap labels among themselves; a tenth of those agree by chance.
 MISLABELLED = 3
-# Rounding hides the last bit, in which the sines of two machines may differ.
-COS = np.array([round(math.cos(math.radians(degree)) * 16384) for degree in range(360)], dtype=np.int32)
-
-
-class _Dice:
-    """Random integers for n images at a time, from the raw bits of a generator whose stream numpy fixes."""
-
-    def __init__(self, bits: np.random.PCG64, n: int) -> None:
-        self.bits, self.n = bits, n
-
-    def roll(self, low: int, high: int) -> Ints:
-        """Return one integer an image, low <= value < high, shape (n, 1, 1) to spread over its pixels."""
-        raw = (self.bits.random_raw(self.n) >> np.uint64(48)).astype(np.int32)
-        return (low + (raw * (high - low) >> 16)).reshape(-1, 1, 1)
-
-    def chance(self, percent: int) -> NDArray[np.bool_]:
-        """Return True for about `percent` of the images, shape (n, 1, 1)."""
-        return self.roll(0, 100) < percent
-
-    def bytes(self, *shape: int) -> NDArray[np.uint8]:
-        """Return random bytes of `shape`, whose product is a multiple of eight."""
-        raw: NDArray[np.uint64] = self.bits.random_raw(math.prod(shape) // 8)
-        return raw.astype("<u8").view(np.uint8).reshape(shape)
 
 
 # A shape gives the distance to its outline, negative inside. A glyph's radius is 1024 units; v points up.
@@ -90,6 +60,9 @@ SHAPES: dict[str, Field] = {
     "leaf": lambda u, v: _circle(np.abs(u) + 768, v, 1280),
 }
 CLASSES = tuple(SHAPES)
+# A tenth of the circle of hues each, from 0 degrees on.
+COLOURS = ("red", "orange", "lime", "green", "mint", "cyan", "azure", "blue", "purple", "pink")
+CLASSES100 = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 
 
 def _wave(t: Ints) -> Ints:
@@ -142,7 +115,7 @@ def _cover(distance: Ints, radius: Ints) -> Ints:
     return cover
 
 
-def _scrap(dice: _Dice, canvas: Ints, percent: int, reach: int) -> Ints:
+def _scrap(dice: Dice, canvas: Ints, percent: int, reach: int) -> Ints:
     """Return `canvas` with, on `percent` of the images, a piece of any glyph within `reach` of the centre."""
     radius = dice.roll(64, 104)
     x, y = dice.roll(256 - reach, 256 + reach), dice.roll(256 - reach, 256 + reach)
@@ -154,12 +127,25 @@ def _scrap(dice: _Dice, canvas: Ints, percent: int, reach: int) -> Ints:
     return _blend(canvas, ink, _cover(piece, radius) * dice.chance(percent))
 
 
-def _draw(dice: _Dice, label: Ints) -> NDArray[np.uint8]:
-    """Return images (n, 3, 32, 32) of the glyphs numbered `label` (n, 1, 1)."""
-    shapes, textures = list(SHAPES.values()), list(TEXTURES.values())
+def _ten(dice: Dice, label: Ints) -> Bytes:
+    """Return images of the glyphs numbered `label` (n, 1, 1)."""
     # Colour and texture go with the class in some images only: hints, not answers.
     hue = np.where(dice.chance(35), label * 36 + dice.roll(-20, 20), dice.roll(0, 360))
     texture = np.where(dice.chance(35), label % 4, dice.roll(0, 4))
+    return _draw(dice, label, hue, texture)
+
+
+def _hundred(dice: Dice, label: Ints) -> Bytes:
+    """Return images of the hundred kinds numbered `label` (n, 1, 1): ten hues of each shape."""
+    return _draw(dice, label // 10, label % 10 * 36 + dice.roll(-10, 11), dice.roll(0, 4))
+
+
+def _draw(dice: Dice, shape: Ints, hue: Ints, texture: Ints) -> Bytes:
+    """Return images (n, 3, 32, 32) of glyphs with the numbers of shape and texture and the hue, in degrees.
+
+    All three are (n, 1, 1).
+    """
+    shapes, textures = list(SHAPES.values()), list(TEXTURES.values())
     light, contrast = dice.roll(80, 176), dice.roll(14, 80)
     contrast = np.where(light > dice.roll(96, 160), contrast, -contrast)
 
@@ -178,7 +164,7 @@ def _draw(dice: _Dice, label: Ints) -> NDArray[np.uint8]:
     u = u * (dice.roll(0, 2) * 2 - 1)
     ink = _colour(hue, light + contrast, dice.roll(20, 80))
     ink = ink + (_each(textures, texture, u, v) * dice.roll(15, 45) >> 6)[:, None]
-    canvas = _blend(canvas, ink, _cover(_each(shapes, label, u, v), radius))
+    canvas = _blend(canvas, ink, _cover(_each(shapes, shape, u, v), radius))
     canvas = _scrap(dice, canvas, percent=60, reach=140)
 
     # The sum of two four-bit numbers is a noise with thin tails, at one random byte a value.
@@ -205,19 +191,32 @@ def glyphs(split: str, n: int, seed: int = 0) -> Images:
     Raises:
         LabkitError: an unknown split, n below 1 or seed below 0.
     """
-    if split not in SPLITS:
-        raise LabkitError(f"no split {split!r} in glyphs; allowed: {', '.join(SPLITS)}")
-    if n < 1 or seed < 0:
-        raise LabkitError(f"glyphs needs n of 1 or more and a seed of 0 or more, not n={n}, seed={seed}")
-    bits = np.random.PCG64([SPLITS.index(split), seed])
-    order = np.argsort(bits.random_raw(n), kind="stable")
-    y = (order % len(CLASSES)).astype(np.int32)
-    blocks = [y[start : start + BLOCK] for start in range(0, n, BLOCK)]
-    x = np.concatenate([_draw(_Dice(bits, len(block)), block.reshape(-1, 1, 1)) for block in blocks])
+    bits = random_bits("glyphs", split, n, seed)
+    y = balanced(bits, n, len(CLASSES))
+    x = drawn(bits, y, _ten)
     if split == "train":
-        wrong = np.flatnonzero(_Dice(bits, n).chance(MISLABELLED))
+        wrong = np.flatnonzero(Dice(bits, n).chance(MISLABELLED))
         y[wrong] = np.roll(y[wrong], 1)
-    labels = y.astype(np.int64)
-    return Images(
-        f"glyphs/{split}", torch.from_numpy(x), torch.from_numpy(labels), CLASSES, fingerprint(x, labels)
-    )
+    return labelled(f"glyphs/{split}", x, y, CLASSES)
+
+
+def glyphs100(split: str, n: int, seed: int = 0) -> Images:
+    """Return `n` colour images of a hundred kinds of glyph: each of ten shapes in each of ten colours.
+
+    Shape and colour decide the class, ten times the number of the shape and that of the colour; the texture
+    says nothing. The classes are balanced up to rounding, in random order, and all labels are right.
+
+    Args:
+        split: ``train`` or ``test``, which share no random numbers.
+        n: number of images, 1 or more.
+        seed: 0 or more; other seeds give other images.
+
+    Returns:
+        Images, x uint8 of shape (n, 3, 32, 32), y int64 of shape (n,) with values 0..99.
+
+    Raises:
+        LabkitError: an unknown split, n below 1 or seed below 0.
+    """
+    bits = random_bits("glyphs100", split, n, seed, 100)
+    y = balanced(bits, n, len(CLASSES100))
+    return labelled(f"glyphs100/{split}", drawn(bits, y, _hundred), y, CLASSES100)

@@ -1,0 +1,1 @@
+"""Where real data sets come from: a module for each publisher, and the registry of all."""
