@@ -90,7 +90,7 @@ def test_every_real_set_has_a_stand_in_of_its_form() -> None:
     for name, source in SOURCES.items():
         train, test = source.stand_in.splits()
         assert EMBEDDED[source.stand_in.name] is source.stand_in
-        assert (len(train), len(test)) == (4_000, 1_000)
+        assert (len(train), len(test)) == (4_000, 300)
         for part, split in ((train, "train"), (test, "test")):
             assert isinstance(part, Images)
             assert part.name == f"{source.stand_in.name}/{split}"

@@ -49,7 +49,7 @@ from torch import nn
 
 import labkit
 from labkit.data.augment import raw
-from labkit.data.embedded import glyphs
+from labkit.data.embedded.glyphs import glyphs
 from labkit.data.batches import Loader
 from labkit.measure.predict import accuracy, logits
 from labkit.training.fit import fit
