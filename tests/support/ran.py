@@ -29,7 +29,7 @@ NEEDS_WEIGHTS = (
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 NEEDS_CORES = "needs two cores"
 # Seconds of processor time for the cells of a notebook, on one thread. A chapter runs twice, here and for the
-# site, so forty at the limit take two cores twenty minutes. Unlike wall time it hardly grows on a busy machine.
+# site, so forty at the limit take two cores twenty minutes. A busy machine hardly changes it.
 LIMIT = 30.0
 UNDER = {
     "colab": "under Colab's versions",
