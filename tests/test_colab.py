@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import colab as colab_module
 import pytest
 import yaml
 from colab import (
@@ -85,6 +88,21 @@ def test_pip_plans_to_install_only_what_colab_lacks(stubs: Path, tmp_path: Path)
 def test_pip_would_replace_what_is_too_old(stubs: Path, tmp_path: Path) -> None:
     project = raised(copy_of_the_book(tmp_path / "book"), "ipython")
     assert "ipython" in planned(stubs, project, tmp_path / "report.json").keys() & listed().keys()
+
+
+@pytest.mark.parametrize(
+    "index", [{"PIP_NO_INDEX": "1"}, {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0"}]
+)
+def test_without_an_index_the_kernel_is_the_running_python(
+    index: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "XDG_CACHE_HOME": str(tmp_path)} | index
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(colab_module, "KERNELS", tmp_path)
+    colab_module.main()
+    assert capsys.readouterr().out == "pinned\n"
+    assert sys.executable in (tmp_path / "pinned/kernel.json").read_text()
 
 
 @dataclass(frozen=True)

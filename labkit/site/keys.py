@@ -13,8 +13,6 @@ import yaml
 from sphinx.application import Sphinx
 
 from labkit.chapters.chapter import Chapter, chapters
-from labkit.lab.provenance import code_hashes
-from labkit.profile import PROFILES
 from labkit.source.files import PACKAGE
 from labkit.source.meaning import digest
 from labkit.source.modules import modules_used
@@ -70,18 +68,12 @@ def keyed(chapter: Chapter, text: str) -> str:
 
 @lru_cache(maxsize=1)  # a build has one application, and many pages that ask
 def records_key(app: Sphinx) -> str:
-    """Return the digest of what the tables depend on: all records, and the code that they may be stale to."""
-    root = Path(app.srcdir)
+    """Return the digest of what the tables depend on: all records, and the code that they may be stale to.
+
+    That code is taken whole, chapters and the modules they use: to hash what each experiment reaches of it
+    takes longer than to make the tables once more.
+    """
+    there = chapters(Path(app.srcdir))
     return digest(
-        [
-            *(
-                f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-                for path in sorted((root / "results").rglob("*.json"))
-            ),
-            *(
-                f"{chapter.title()} {json.dumps(code_hashes(chapter, profile))}"
-                for chapter in chapters(root)
-                for profile in PROFILES[1:]  # a smoke run is never recorded
-            ),
-        ]
+        f"{chapter.source.read_text(encoding='utf-8')}\n{chapter_key(chapter)}" for chapter in there
     )

@@ -162,6 +162,8 @@ def colab() -> tuple[Path, Path]:
 
 def _install(folder: Path) -> None:
     base = new_environment(folder / "base")
+    # Without constraints pip tells a silent index from versions that do not fit together.
+    pip(base, "install", "--dry-run", "--no-deps", f"ipykernel=={listed()['ipykernel']}")
     borrow(site_packages(base), folder / "borrowed")
     # The running torch may be newer than Colab's, and need something newer with it.
     beside_torch = {canonicalize_name(need.name): need for need in needs_of_torch()}
@@ -181,12 +183,12 @@ def _install(folder: Path) -> None:
     pip(ready, "install", "--no-compile", *map(str, needs))
 
 
-def write_kernel(name: str, python: Path, folder: Path = KERNELS) -> None:
-    """Write a kernel for `python`, in which labkit is that of this working tree, to `folder/name`."""
+def write_kernel(name: str, python: Path) -> None:
+    """Write a kernel for `python`, in which labkit is that of this working tree, to `KERNELS`."""
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": name, "language": "python", "env": {"PYTHONPATH": str(BOOK)}}
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / name / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    (KERNELS / name).mkdir(parents=True, exist_ok=True)
+    (KERNELS / name / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
 def publish(project: Path, url: str, home: Path) -> dict[str, str]:
@@ -212,7 +214,7 @@ def publish(project: Path, url: str, home: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Make the kernel and print its name."""
+    """Make the kernel and print its name; why it is not Colab's goes to stderr."""
     try:
         name, python = "colab", colab()[1]
     except NoIndex as error:

@@ -28,9 +28,9 @@ NEEDS_WEIGHTS = (
 )
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 NEEDS_CORES = "needs two cores"
-# Processor time of a notebook, one thread: so many seconds twice (here and for the site) for each of forty
-# chapters are what two cores can do in half an hour. How busy the machine is changes it little.
-LIMIT = 20.0
+# Seconds of processor time for the cells of a notebook, on one thread. A chapter runs twice, here and for the
+# site, so forty at the limit take two cores twenty minutes. A busy machine hardly changes it.
+LIMIT = 30.0
 UNDER = {
     "colab": "under Colab's versions",
     "pinned": "under the pinned versions, as no package index answered: not tried under Colab's",
