@@ -26,6 +26,7 @@ from labkit.lab.record import Record, sealed, unsealed
 from labkit.lab.rehearsal import not_yet_run, read_rehearsal
 from labkit.lab.report import Report
 from labkit.lab.standing import CodeState
+from labkit.site.directives.recorded import rehearsals
 from labkit.source.files import PACKAGE, snapshot
 from labkit.training.callbacks import Callback, Training
 from labkit.training.snapshots import Snapshot, StartAt
@@ -209,6 +210,8 @@ def test_it_is_looked_over_and_stale_once_the_code_has_changed(
     assert result.output.endswith("not yet run\n")
     report = Report(Record("p00-trial", "smoke", 0), [], CodeState(), not_yet_run(chapter, "full"))
     assert "Profile full: rehearsed on" in report.provenance()
+    page = [node.astext() for node in rehearsals([chapter])]
+    assert page == ["Rehearsed", f"p00 {not_yet_run(chapter, 'full')}."]
     file = "labkit/training/held_out.py"
     changed = snapshot() | {file: snapshot()[file].replace("F.cross_entropy(", "2 * F.cross_entropy(")}
     monkeypatch.setattr(provenance, "snapshot", lambda: changed)
