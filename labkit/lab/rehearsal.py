@@ -7,8 +7,8 @@ line runs, that shapes fit, that the record can be written, and about how long i
 
 It does not show that anything is learned, what a claim's verdict would be, how much memory a long run or a
 whole set needs, that a run survives being killed, nor anything about another machine: on a CPU, nothing about
-a GPU. The time is made of a few steps and small batches: good within a factor of two, less so where other
-programs share the caches and the memory, or where there are several threads and not as many idle cores.
+a GPU. The time is made of a few steps and small batches: good within a factor of about two, less so where
+other programs share caches and memory, or several threads share fewer cores.
 """
 
 from __future__ import annotations

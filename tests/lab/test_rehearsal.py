@@ -26,6 +26,7 @@ from labkit.lab.record import Record, sealed, unsealed
 from labkit.lab.rehearsal import not_yet_run, read_rehearsal
 from labkit.lab.report import Report
 from labkit.lab.standing import CodeState
+from labkit.site.directives.recorded import rehearsals
 from labkit.source.files import PACKAGE, snapshot
 from labkit.training.callbacks import Callback, Training
 from labkit.training.snapshots import Snapshot, StartAt
@@ -209,6 +210,8 @@ def test_it_is_looked_over_and_stale_once_the_code_has_changed(
     assert result.output.endswith("not yet run\n")
     report = Report(Record("p00-trial", "smoke", 0), [], CodeState(), not_yet_run(chapter, "full"))
     assert "Profile full: rehearsed on" in report.provenance()
+    page = [node.astext() for node in rehearsals([chapter])]
+    assert page == ["Rehearsed", f"p00 {not_yet_run(chapter, 'full')}."]
     file = "labkit/training/held_out.py"
     changed = snapshot() | {file: snapshot()[file].replace("F.cross_entropy(", "2 * F.cross_entropy(")}
     monkeypatch.setattr(provenance, "snapshot", lambda: changed)
@@ -296,19 +299,20 @@ def test_steps_taken_are_first_middle_last_and_the_moments_of_callbacks() -> Non
     assert steps_of(Taken(every=300)) == [0, 299, 500, 999]
     assert steps_of(StartAt(900), seconds=0.21) == [900, 950, 999]
     model = nn.Linear(1, 1)
-    snapshot = Snapshot(20)
+    snapshot = Snapshot(10)
     taken = Taken()
     Abridged(7, lambda *_: None).repeat(
         lambda number: torch.zeros(()), Training({"model": model}, 40, [snapshot, taken]), title=""
     )
     assert snapshot.kept.keys() == model.state_dict().keys()
-    assert taken.steps == [0, 20, 21, 22, 23, 24, 39]  # quick ones are timed more than once
+    assert taken.steps == [0, 10, 20, 21, 22, 23, 24, 39]  # quick ones are timed more than once
     assert steps_of(steps=1) == [0]
     assert steps_of(steps=0) == []
 
 
 def test_an_answer_about_a_few_images_is_repeated_for_all(images: Images) -> None:
     def looked_at(images: Images, size: int = 500) -> dict[str, Any]:
+        time.sleep(len(images) / 100)
         return {"x": images.x, "n": len(images), "size": size}
 
     abridged = Abridged(7, lambda *_: None)
@@ -316,6 +320,8 @@ def test_an_answer_about_a_few_images_is_repeated_for_all(images: Images) -> Non
     assert (found["n"], found["size"], len(found["x"])) == (14, 7, len(images))
     assert found["x"][15].equal(images.x[1])
     assert abridged.passes == 1
+    assert abridged.spent == pytest.approx(0.14, rel=0.5)
+    assert abridged.seconds == pytest.approx(0.4, rel=0.5)
     few = images.first(14)
     assert abridged._pass(looked_at)(few)["size"] == 500  # not cut
     assert abridged.passes == 1
