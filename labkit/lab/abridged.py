@@ -38,6 +38,7 @@ PASSING = (
     "labkit.regularize.",
     "labkit.data.corruptions",
 )
+LARGEST_KERNEL = 7
 WAITED = Path("/proc/thread-self/schedstat")
 WHOLE, ENOUGH = 5, 0.2  # steps of full size: at most so many, in about so many seconds
 
@@ -260,7 +261,9 @@ def _rows(values: Iterable[Any]) -> int:
 
 
 def _pictures(value: Any) -> bool:
-    return isinstance(value, Images) or (isinstance(value, Tensor) and value.ndim == 4)
+    if isinstance(value, Tensor):  # weights have four axes as well, and the last are shorter
+        return value.ndim == 4 and min(value.shape[2:]) > LARGEST_KERNEL
+    return isinstance(value, Images)
 
 
 def _cut(value: Any, rows: int, few: int) -> Any:

@@ -322,6 +322,8 @@ def test_an_answer_about_a_few_images_is_repeated_for_all(images: Images) -> Non
     assert abridged.passes == 1
     assert abridged.spent == pytest.approx(0.14, rel=0.5)
     assert abridged.seconds == pytest.approx(0.4, rel=0.5)
+    weights = torch.zeros(16, 3, 3, 3)
+    assert abridged._pass(lambda weights: weights)(weights) is weights
     few = images.first(14)
     assert abridged._pass(looked_at)(few)["size"] == 500  # not cut
     assert abridged.passes == 1
