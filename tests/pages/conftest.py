@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = shared / "site-is-built"
     with FileLock(f"{built}.lock"):
         if not built.exists():
-            command = [sys.executable, "-m", "labkit.site"]
+            command = [sys.executable, "-m", "labkit", "book"]
             done = subprocess.run(
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )

@@ -18,6 +18,8 @@ import nbformat
 from colab import listed
 
 from labkit.chapters.chapter import chapters
+from labkit.data import store
+from labkit.data.sources.registry import SOURCES
 from labkit.data.weights import WEIGHTS
 from labkit.machine import cores
 from labkit.paths import book_root, data_folder, weights_file
@@ -26,6 +28,7 @@ NEEDS_DATA = "needs real data: cifar10.npz in the folder that LABKIT_DATA names"
 NEEDS_WEIGHTS = (
     "needs the public weights, and the set they are tested on, in the folder that LABKIT_DATA names"
 )
+NEEDS_SETS = "needs all real sets in the folder that LABKIT_DATA names"
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 NEEDS_CORES = "needs two cores"
 # Seconds of processor time for the cells of a notebook, on one thread. A chapter runs twice, here and for the
@@ -58,6 +61,8 @@ def may_skip(reason: str) -> bool:
         return not has_browser() and not os.environ.get("CI")
     if reason == NEEDS_WEIGHTS:
         return not all(map(has_weights, WEIGHTS))
+    if reason == NEEDS_SETS:
+        return not set(SOURCES) <= set(store.available())
     if reason == NEEDS_CORES:
         return cores() < 2
     return reason == NEEDS_DATA and not has_real_data()
