@@ -114,7 +114,7 @@ def test_the_search_finds_a_word_of_a_chapter(anywhere: Browser) -> None:
     status = "return document.querySelector('#search-results .search-summary')?.innerText ?? ''"
     WebDriverWait(anywhere.driver, 10).until(lambda driver: "found" in anywhere.ask(status))
     links = anywhere.ask("return [...document.querySelectorAll('ul.search a')].map(link => link.href)")
-    chapter = next(link for link in links if "/book/p22-vanishing-gradients.html" in link)
+    chapter = next(link for link in links if "/book/training/p22-vanishing-gradients.html" in link)
     anywhere.driver.get(chapter)
     anywhere.settle()
     assert "gradient" in anywhere.ask("return document.querySelector('article').innerText")

@@ -44,7 +44,8 @@ def test_every_page_of_the_book_is_printed_and_has_a_bookmark(book: pypdf.PdfRea
     for name in names:
         source = (ROOT / f"{name}.md").read_text(encoding="utf-8")
         [title] = re.findall(r"^# (.+)$", re.sub(r"```.*?```", "", source, flags=re.DOTALL), re.MULTILINE)
-        assert plain(title) in marks
+        # Chromium writes a heading twice into its bookmark where a page break moves it.
+        assert marks & {plain(title), 2 * plain(title)}, title
     assert len(book.pages) > 10 * len(chapters(ROOT))
     assert (book.pages[0].mediabox.width, book.pages[0].mediabox.height) == A4
 
