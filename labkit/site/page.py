@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,14 @@ REPLACED = {
 
 
 def setup_page(app: Sphinx) -> None:
-    """Connect the hooks; when a file of labkit.site has changed, all pages are written again."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    made_by = digest([path.read_text(encoding="utf-8") for path in files])
+    """Connect the hooks; when code of the site, a style or a template changed, all pages are written again.
+
+    Sphinx copies styles and scripts only where it writes a page.
+    """
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    for folder in ("book/_static", "book/_templates"):
+        files += sorted(path for path in Path(app.srcdir, folder).rglob("*") if path.is_file())
+    made_by = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
     app.add_config_value("labkit_site", made_by, "html")
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", replace, priority=900)

@@ -127,6 +127,15 @@ def test_a_warning_stops_every_build_until_it_is_gone(book: Path) -> None:
     assert code == 0, output
 
 
+def test_another_style_reaches_the_site_although_no_page_changed(site: Path) -> None:
+    style = site / "book/_static/book.css"
+    style.write_text(style.read_text() + "\n.lk-new { color: teal; }\n")
+    code, output = build(site)
+    assert code == 0, output
+    assert executed(output) == []
+    assert ".lk-new" in (site / "_build/html/_static/book.css").read_text()
+
+
 def test_formulas_need_no_script(book: Path) -> None:
     page = _page(book, "intro")
     assert "<msup>" in page
