@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-from jupytext.myst import MystMetadataParsingError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import ValidationError
@@ -36,10 +35,7 @@ def notebook_from(chapter: Chapter) -> Any:
     Exercises come without their solutions. A cell's id comes from its text, so that it moves with the cell
     when others are inserted above it. Raises LabkitError where the source is not valid MyST.
     """
-    try:
-        notebook = chapter.read()
-    except MystMetadataParsingError as error:
-        raise LabkitError(one_line(str(chapter.source), str(error))) from error
+    notebook = chapter.read()
     seen: Counter[tuple[str, str]] = Counter()
     notebook.metadata = METADATA
     for cell in notebook.cells:

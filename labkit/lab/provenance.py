@@ -18,7 +18,7 @@ from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
 from labkit.machine import cpu_name
 from labkit.profile import Profile
-from labkit.source.files import commit_files, snapshot
+from labkit.source.files import commit_files, git, snapshot
 from labkit.source.reached import Cell, Reach
 
 # Rooms that describe, draw, run or publish what the others compute: editing them changes no result. The
@@ -97,11 +97,11 @@ def code_hashes(chapter: Chapter, profile: Profile) -> dict[str, str]:
 def commit(root: Path) -> dict[str, Any]:
     """Return the commit the tree is at and whether its code is as committed; empty outside a git clone."""
     try:
-        sha = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--", "labkit", "book", "requirements.txt")
+        sha = git(root, "rev-parse", "HEAD").decode().strip()
+        changed = git(root, "status", "--porcelain", "--", "labkit", "book", "requirements.txt")
     except (OSError, subprocess.CalledProcessError):
         return {}
-    return {"sha": sha, "clean": changed == ""}
+    return {"sha": sha, "clean": changed == b""}
 
 
 def versions() -> dict[str, str]:
@@ -127,8 +127,3 @@ def peak_memory_mb(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) // 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

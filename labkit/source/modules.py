@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from labkit.source.files import PACKAGE
 
 
-def modules_used(
-    sources: Iterable[str], package: Path = PACKAGE, closed: Collection[str] = ()
-) -> dict[str, Path]:
+def modules_used(sources: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
     """Return the modules of labkit that `sources` import, directly or not, as name → file, sorted by name.
 
     Read from the import statements, wherever they stand, without importing anything: from the sources
-    first, then from each module found. Importing a module counts the packages above it as well. The rooms
-    named in `closed` are not entered: neither they nor what only they import is counted.
+    first, then from each module found. Importing a module counts the packages above it as well.
     """
     found: dict[str, Path] = {}
     waiting = list(sources)
@@ -27,7 +24,7 @@ def modules_used(
             for depth in range(1, len(parts) + 1):
                 module = ".".join(parts[:depth])
                 path = _file_of(module, package)
-                if path is not None and module not in found and _room(module) not in closed:
+                if path is not None and module not in found:
                     found[module] = path
                     waiting.append(path.read_text(encoding="utf-8"))
     return dict(sorted(found.items()))
@@ -44,10 +41,6 @@ def _imports(source: str) -> tuple[str, ...]:
             # `from labkit.a import b`: b may be a module or a name in a; a file decides.
             names += (f"{node.module}.{alias.name}" for alias in node.names)
     return tuple(names)
-
-
-def _room(module: str) -> str:
-    return ".".join(module.split(".")[:2])
 
 
 def _file_of(module: str, package: Path) -> Path | None:
