@@ -79,7 +79,7 @@ def two_task_loss(answer: Callable[..., Tensor]) -> None:
 
 
 def _factorial(seeds: int) -> list[Row]:
-    """Return made-up rows of a factorial, with an arm that trained twice; every measure has another order."""
+    """Return made-up rows of a factorial, with an arm that trained longer; every measure has another order."""
     generator = Generator().manual_seed(0)
     rows = []
     for seed in range(seeds):
@@ -89,13 +89,13 @@ def _factorial(seeds: int) -> list[Row]:
             rows.append(
                 {"seed": seed, "arm": arm, "training": "once"} | dict(zip(METHODS, levels, strict=True))
             )
-        rows.append(rows[-8] | {"arm": "baseline, twice", "training": "twice"})
+        rows.append(rows[-8] | {"arm": "baseline, longer", "training": "longer"})
     noise = torch.randn(len(rows), len(MEASURES), generator=generator, dtype=torch.float64)
     for row, drawn in zip(rows, noise, strict=True):
         both = row["cutout"] == row["mixup"] == "on"
         for measure, value in zip(MEASURES, drawn.tolist(), strict=True):
             row[measure] = 0.4 + 0.02 * (row["mixup"] == "on") - 0.05 * both + 0.01 * value
-        if row["training"] == "twice":
+        if row["training"] == "longer":
             row |= dict.fromkeys(MEASURES, 0.9)
     return rows
 

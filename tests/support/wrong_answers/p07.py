@@ -7,7 +7,7 @@ for seed in sorted({row["seed"] for row in rows}):
     single.append(alone[method] - alone["baseline"])
     on, off = (fmean(row[measure] for row in here if row[method] == level) for level in ("on", "off"))
     main.append(on - off)
-return stdev(single), stdev(main)"""  # counts the arm that trained twice
+return stdev(single), stdev(main)"""  # counts the arm that trained longer
 
 _INTERACTION = """effects = []
 for seed in sorted({row["seed"] for row in rows}):
