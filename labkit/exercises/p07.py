@@ -79,7 +79,7 @@ def two_task_loss(answer: Callable[..., Tensor]) -> None:
 
 
 def _factorial(seeds: int) -> list[Row]:
-    """Return made-up rows of a factorial, with an arm that trained longer; every measure has another order."""
+    """Return rows of a factorial, made up, with an arm that trained longer; each measure has its order."""
     generator = Generator().manual_seed(0)
     rows = []
     for seed in range(seeds):
