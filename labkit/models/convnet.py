@@ -85,7 +85,7 @@ class ConvNet(nn.Sequential):
 
 
 def zero_biases(model: nn.Module) -> nn.Module:
-    """Set the biases of all convolutions of `model` to zero, in place, and return it."""
+    """Set the biases of all convolutions to zero; returns `model`."""
     for conv in convolutions(model):
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
@@ -93,7 +93,7 @@ def zero_biases(model: nn.Module) -> nn.Module:
 
 
 def he_init(model: nn.Module, variance: float = 2.0) -> nn.Module:
-    """Draw all convolution weights of `model` anew, with variance `variance` / fan_in, biases zero; return it.
+    """Draw all convolution weights anew, with variance `variance` / fan_in, biases zero; returns `model`.
 
     With 2 a layer of ReLUs keeps the mean square of its signal (He et al. 2015, eq. 10).
     """
