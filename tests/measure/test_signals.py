@@ -18,9 +18,7 @@ def test_signals_of_a_chain_of_linear_layers_are_those_of_its_matrices() -> None
     torch.manual_seed(0)
     first, last = nn.Linear(3, 4), nn.Linear(4, 2, bias=False)
     x, direction = torch.randn(5, 3), torch.randn(2)
-    found = signals(
-        model := nn.Sequential(first, last), [first, last], lambda: (model(x) * direction).sum()
-    )
+    found = signals(model := nn.Sequential(first, last), [first, last], lambda: (model(x) * direction).sum())
     hidden = x @ first.weight.T + first.bias
     backward = direction @ last.weight  # the same for each of the five
     assert math.isclose(found[0].forward, rms(x), rel_tol=1e-5)
