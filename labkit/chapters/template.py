@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
@@ -13,7 +14,7 @@ TEMPLATES = Path(__file__).parent / "new"
 
 
 def new_chapter(root: Path, number: str, title: str, part: str) -> list[Path]:
-    """Write the files of a new chapter into the book at `root`, name it in `_toc.yml`, return what was written.
+    """Write the files of a new chapter into the book at `root`, name it in `_toc.yml`; return their paths.
 
     Those are its page in `book/<part>/`, its checkers and the wrong answers to its exercises; of a part that
     is new, its page `index.md` too. Raises LabkitError, and leaves nothing, where a name is not allowed or
@@ -42,7 +43,8 @@ def new_chapter(root: Path, number: str, title: str, part: str) -> list[Path]:
     except LabkitError:
         write_atomically(toc, before.encode())
         for path in written.keys() - {toc}:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what could not be written may have no folder either
+                path.unlink()
         raise
     return list(written)
 

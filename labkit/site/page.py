@@ -55,17 +55,17 @@ def replace(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
 
 
 def label_cells(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Write above which column each cell of a wide table stands, for screens where the heads are out of sight."""
+    """Have each cell of a wide table name its column, for screens where the heads are out of sight."""
     context["body"] = re.sub(r"<table.*?</table>", _labelled, context.get("body", ""), flags=re.DOTALL)
 
 
 def _labelled(table: re.Match[str]) -> str:
-    heads = [re.sub(r"<[^>]+>", "", head).strip() for head in re.findall(r"<th\b.*?</th>", table[0], re.DOTALL)]
+    heads = re.findall(r"<th\b.*?</th>", table[0], re.DOTALL)
     if len(heads) < WIDE:
         return table[0]
 
     def labelled(row: re.Match[str]) -> str:
-        labels = iter(heads)
+        labels = (re.sub(r"<[^>]+>", "", head).strip() for head in heads)
         return re.sub(r"<td\b", lambda _: f'<td data-label="{next(labels, "")}"', row[0])
 
     wide = table[0].replace('<table class="', '<table class="lk-wide ', 1)
