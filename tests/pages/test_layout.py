@@ -75,7 +75,8 @@ def test_cards_stand_side_by_side_where_there_is_room(browser: Browser) -> None:
 
 def test_a_wide_table_is_read_row_by_row_on_a_phone(browser: Browser) -> None:
     told = """const cell = document.querySelector('table.lk-wide td:nth-child(2)');
-    return [getComputedStyle(cell, '::before').content, cell.dataset.label, cell.closest('table').scrollWidth]"""
+    const label = getComputedStyle(cell, '::before').content;
+    return [label, cell.dataset.label, cell.closest('table').scrollWidth]"""
     browser.open("book/pretrained.html", WIDE)
     assert browser.ask(told)[:2] == ["none", "Measured"]
     browser.open("book/pretrained.html", PHONE)
