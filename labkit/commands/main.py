@@ -11,6 +11,7 @@ import labkit
 from labkit.batch.plan import LARGEST_SEED
 from labkit.commands.book import book, pdf
 from labkit.commands.errors import OneLineErrors
+from labkit.commands.new import new
 from labkit.commands.records import claims, replay, verify
 from labkit.commands.rehearse import rehearse
 
@@ -27,6 +28,7 @@ Examples:
   labkit claims p22                             what the recorded runs say of each claim
   labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
+  labkit new p23 "A title" --part training       a chapter to begin with
   labkit data list                              data sets, and where they are found
 """
 
@@ -37,7 +39,7 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-for command in (book, pdf, claims, verify, replay, rehearse):
+for command in (book, pdf, new, claims, verify, replay, rehearse):
     main.add_command(command)
 
 

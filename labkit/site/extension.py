@@ -21,6 +21,7 @@ from sphinx.environment import BuildEnvironment
 
 from labkit.chapters.cells import TAG
 from labkit.chapters.chapter import Chapter, chapters
+from labkit.lab.declared import TAG as CLAIMS
 from labkit.site.directives.datasets import setup_datasets
 from labkit.site.directives.pretrained import setup_pretrained
 from labkit.site.directives.scoreboard import setup_scoreboard
@@ -32,7 +33,12 @@ from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
 from labkit.site.rows import write_rows
 
-SOLUTION = ("Show the solution", "Hide the solution")
+# What the line of a folded cell says, by its tag; for others see `nb_code_prompt_show` in _config.yml.
+PROMPTS = {
+    TAG: "the solution",
+    CLAIMS: "the claims as code",
+    "parameters": "the parameters",
+}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -41,7 +47,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", execute_outdated)
     app.connect("source-read", add_key)
     app.connect("doctree-read", keep_outputs)
-    app.connect("doctree-read", fold_solutions)
+    app.connect("doctree-read", fold_cells)
+    app.connect("doctree-read", raise_in_short)
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
     app.connect("build-finished", write_rows)
@@ -87,11 +94,24 @@ def keep_outputs(app: Sphinx, doctree: document) -> None:
             nbformat.write(notebook, path)
 
 
-def fold_solutions(app: Sphinx, doctree: document) -> None:
-    """Fold the code of exercise cells: a page shows the task and the checker's verdict on the solution."""
+def fold_cells(app: Sphinx, doctree: document) -> None:
+    """Fold exercises with what the checker says of the solution; let each folded cell say what it holds."""
     for cell in doctree.findall(container):
-        if f"tag_{TAG}" in cell["classes"]:
-            cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = "input", *SOLUTION
+        for tag, what in PROMPTS.items():
+            if f"tag_{tag}" in cell["classes"]:
+                cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+                if tag == TAG:
+                    cell["hide_mode"] = "all"
+
+
+def raise_in_short(app: Sphinx, doctree: document) -> None:
+    """Put what a chapter found below its first paragraphs, before the cells that it needs to say so."""
+    for short in list(doctree.findall(container)):
+        if "tag_in-short" in short["classes"]:
+            around = short.parent
+            around.remove(short)
+            cells = [node for node in around if "cell" in node.get("classes", ())]
+            around.insert(around.index(cells[0]) if cells else len(around), short)
 
 
 def open_notebooks(
