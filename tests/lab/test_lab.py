@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from labkit.lab.claims import Claim, judge
 
 from labkit.errors import LabkitError
-from labkit.lab.claims import Claim, judge
 from labkit.lab.provenance import versions
 from labkit.lab.record import Number, Record, read_record, with_interval
 from labkit.lab.report import Report

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import plain_sphinx
 import pytest
-from conftest import HEADER
+from labkit.lab.claims import Claim
 from plain_sphinx import text_of, write_pages
+from trial import HEADER
 
 from labkit.chapters.chapter import Chapter
-from labkit.lab.claims import Claim
 from labkit.lab.provenance import code_hashes
 from labkit.lab.record import Record, sealed
 from labkit.lab.report import Report, claim_anchor
