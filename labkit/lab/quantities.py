@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 from labkit.lab.record import Row, with_interval
 from labkit.measure.intervals import Interval, mean_interval
 
@@ -25,7 +25,7 @@ Tables = Mapping[str, Sequence[Row]]  # of one record
 
 
 class Missing(LabkitError):
-    """A record has no rows that a quantity is made of."""
+    """A record has no rows that a quantity is made of, or rows that it cannot be made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +104,12 @@ class Quantity:
         return Interval(mean, low, high, found.n)
 
     def judged(self, values: Sequence[float]) -> list[float]:
-        """Return `values` on the scale on which they add: that of the logarithm for a ratio."""
+        """Return `values` on the scale on which they add: that of the logarithm for a ratio.
+
+        Raises Missing where a ratio is not positive.
+        """
         if self.ratio and min(values) <= 0:
-            raise LabkitError(f"{self.name} is judged as a ratio and has a value of {min(values):g}")
+            raise Missing(f"{self.name} is judged as a ratio and has a value of {min(values):g}")
         return [math.log(value) for value in values] if self.ratio else list(values)
 
     def text(self, interval: Interval, *, signed: bool = False) -> str:
@@ -185,7 +188,8 @@ class Column:
             return float(np.polyfit(x, np.array([row[self.name] for row in rows], float), 1)[0])
 
         unit = "points" if self.unit == "%" else self.unit
-        return self._over(where, f"slope along {along} of ", fitted, f"{unit} per {per}".strip())
+        name = f"slope along {along} of "
+        return self._over(where, name, fitted, f"{unit} per {per}".strip(), along)
 
     def main_effect(self, factor: str, *, high: Any, low: Any, **where: Any) -> Quantity:
         """Return the mean of the rows where `factor` is `high` minus that where it is `low`.
@@ -195,14 +199,14 @@ class Column:
         """
 
         def effect(rows: Sequence[Row]) -> float:
-            sides = [[row[self.name] for row in rows if row[factor] == level] for level in (high, low)]
+            sides = [[row[self.name] for row in rows if _equal(row[factor], level)] for level in (high, low)]
             if not sides[0] or len(sides[0]) != len(sides[1]):
                 counts = f"{len(sides[0])} rows with {factor} {high!r} and {len(sides[1])} with {low!r}"
                 raise Missing(f"table {self.table} has {counts}: no main effect")
             return fmean(sides[0]) - fmean(sides[1])
 
         unit = "points" if self.unit == "%" else self.unit
-        return self._over(where, f"{factor} {high} against {low} in ", effect, unit)
+        return self._over(where, f"{factor} {high} against {low} in ", effect, unit, factor)
 
     def _only(self, rows: Sequence[Row]) -> float:
         if len(rows) != 1:
@@ -215,14 +219,15 @@ class Column:
         how: str,
         reduce: Callable[[Sequence[Row]], float],
         unit: str | None = None,
+        *others: str,
     ) -> Quantity:
         chosen = ", ".join(f"{name} = {value}" for name, value in sorted(where.items()))
 
         def value(tables: Tables) -> float:
-            rows = self._rows(tables, where)
-            empty = [row for row in rows if row.get(self.name) is None]
+            rows = self._rows(tables, where, others)
+            empty = [name for name in (self.name, *others) for row in rows if row.get(name) is None]
             if not rows or empty:
-                what = f"an empty {self.name}" if empty else "no row"
+                what = f"an empty {empty[0]}" if empty else "no row"
                 raise Missing(f"table {self.table} has {what} with {chosen or 'anything'}")
             return reduce(rows)
 
@@ -230,9 +235,9 @@ class Column:
             f"{how}{self.table}: {self.name}[{chosen}]", self.unit if unit is None else unit, value
         )
 
-    def _rows(self, tables: Tables, where: Mapping[str, Any]) -> list[Row]:
+    def _rows(self, tables: Tables, where: Mapping[str, Any], others: Sequence[str]) -> list[Row]:
         rows = _table(tables, self.table)
-        for name in (self.name, *where):
+        for name in (self.name, *others, *where):
             if not any(name in row for row in rows):
                 columns = ", ".join(dict.fromkeys(key for row in rows for key in row))
                 raise Missing(f"table {self.table} has no column {name!r}; it has: {columns}")
@@ -246,9 +251,16 @@ def column(table: str, name: str, unit: str = "%") -> Column:
 
 def computed(name: str, table: str, function: Callable[[list[Row]], float], unit: str = "%") -> Quantity:
     """Return what `function` makes of the rows of `table` in one record: for what a `column` cannot say."""
-    return Quantity(
-        f"{table}: {name}", unit, lambda tables: float(function([dict(row) for row in _table(tables, table)]))
-    )
+
+    def value(tables: Tables) -> float:
+        rows = [dict(row) for row in _table(tables, table)]
+        try:
+            return float(function(rows))
+        except Exception as error:
+            told = one_line(type(error).__name__, str(error))
+            raise Missing(f"{name} cannot be computed from table {table}: {told}") from error
+
+    return Quantity(f"{table}: {name}", unit, value)
 
 
 def _table(tables: Tables, name: str) -> Sequence[Row]:

@@ -185,9 +185,8 @@ def test_it_is_looked_over_and_stale_once_the_code_has_changed(
     assert result.exit_code == 0, result.output
     assert result.output.startswith("p00 full: rehearsed on 20")
     assert result.output.endswith("not yet run\n")
-    report = Report(
-        Evidence(), Record("p00-trial", "smoke", 0), [], CodeState(), not_yet_run(chapter, "full")
-    )
+    told = not_yet_run(chapter, "full")
+    report = Report(Evidence(), Record("p00-trial", "smoke", 0), [], CodeState(), told)
     assert "Profile full: rehearsed on" in report.provenance()
     page = [node.astext() for node in rehearsals([chapter])]
     assert page == ["Rehearsed", f"p00 {told}."]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from labkit.chapters.chapter import Chapter
 from labkit.lab import provenance
 from labkit.lab.declared import evidence_of
 from labkit.lab.record import Record, Row
+from labkit.lab.session import Lab
 from labkit.profile import Profile
 from labkit.source.files import PACKAGE
 
@@ -39,8 +41,7 @@ OPEN = cell(
     'import labkit\n\nlab = labkit.open_lab("p00-trial", profile=profile, seed=seed, epochs=epochs)',
     "hide-cell",
 )
-CLAIMS = cell(
-    """
+CLAIMED = """
 from labkit.lab.quantities import column
 
 evidence = lab.evidence()
@@ -50,10 +51,8 @@ learns = evidence.control("R1", "A learns", accuracy(arm="A") > 0.4)
 better = evidence.claim("R1", "B beats A", gain > 0, within=0.01, primary=True, needs=[learns])
 good = evidence.claim("R1", "B is right more often than not", accuracy(arm="B") > 0.5)
 evidence.number("R1", "accuracy of A", accuracy(arm="A"))
-""",
-    "claims",
-    "hide-input",
-)
+"""
+CLAIMS = cell(CLAIMED, "claims", "hide-input")
 EXPERIMENT = cell(
     """
 from labkit.measure.intervals import mean_interval
@@ -80,6 +79,13 @@ def write_book(root: Path, *cells: str, slug: str = "p00-trial", title: str = "A
     (root / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n- file: book/{slug}\n")
     (root / f"book/{slug}.md").write_text(text_of_chapter(*cells, title=title))
     return Chapter(slug, root)
+
+
+def claimed(lab: Lab) -> SimpleNamespace:
+    """Run the cell of the trial that claims, and return the names in it."""
+    names: dict[str, Any] = {"lab": lab}
+    exec(CLAIMED, names)
+    return SimpleNamespace(**names)
 
 
 def git(root: Path, *arguments: str) -> str:
