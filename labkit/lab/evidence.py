@@ -141,7 +141,8 @@ class Evidence:
 
         With `within`, a margin in the unit of the effect (a factor for quotients), the verdict can be *no
         difference*. The `primary` claims, at most eight, are what the chapter is for: they are corrected for
-        their number. Raises LabkitError for a ninth, and for a sentence that was claimed already.
+        their number. Raises LabkitError for a ninth, for a sentence that was claimed already, and for a
+        margin or threshold that means nothing.
         """
         return self._add(Claim(row, text, statement, within, primary, tuple(needs), paper))
 
@@ -162,6 +163,13 @@ class Evidence:
             raise LabkitError(f"more than {MOST_PRIMARY} primary claims: {claim.text!r} is one too many")
         if not all(control.control for control in claim.needs):
             raise LabkitError(f"the claim {claim.text!r} needs what is no control")
+        for contrast in claim.statement.contrasts:
+            nothing = 1.0 if contrast.effect.ratio else 0.0
+            margins = [claim.within, contrast.bound if contrast.relation == "within" else None]
+            if any(margin is not None and margin <= nothing for margin in margins):
+                raise LabkitError(f"the claim {claim.text!r} has a margin that is not above {nothing:g}")
+            if contrast.effect.ratio and contrast.bound <= 0:
+                raise LabkitError(f"the claim {claim.text!r} compares a quotient with {contrast.bound:g}")
         self.claims.append(claim)
         return claim
 

@@ -12,10 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, linear_regression
 from typing import Any, Literal
-
-import numpy as np
 
 from labkit.errors import LabkitError, one_line
 from labkit.lab.record import Row, with_interval
@@ -182,10 +180,10 @@ class Column:
         """Return the slope of the least-squares line over the column `along`; `per` is the unit of that."""
 
         def fitted(rows: Sequence[Row]) -> float:
-            x = np.array([row[along] for row in rows], float)
-            if np.ptp(x) == 0:
+            x = [row[along] for row in rows]
+            if min(x) == max(x):
                 raise Missing(f"table {self.table}: {along} has one value only, and a slope needs two")
-            return float(np.polyfit(x, np.array([row[self.name] for row in rows], float), 1)[0])
+            return linear_regression(x, [row[self.name] for row in rows]).slope
 
         unit = "points" if self.unit == "%" else self.unit
         name = f"slope along {along} of "
@@ -224,9 +222,10 @@ class Column:
         chosen = ", ".join(f"{name} = {value}" for name, value in sorted(where.items()))
 
         def value(tables: Tables) -> float:
-            rows = self._rows(tables, where, others)
+            rows = [row for row in _table(tables, self.table) if _fits(row, where)]
             empty = [name for name in (self.name, *others) for row in rows if row.get(name) is None]
             if not rows or empty:
+                self._check_columns(tables[self.table], (self.name, *others, *where))
                 what = f"an empty {empty[0]}" if empty else "no row"
                 raise Missing(f"table {self.table} has {what} with {chosen or 'anything'}")
             return reduce(rows)
@@ -235,13 +234,11 @@ class Column:
             f"{how}{self.table}: {self.name}[{chosen}]", self.unit if unit is None else unit, value
         )
 
-    def _rows(self, tables: Tables, where: Mapping[str, Any], others: Sequence[str]) -> list[Row]:
-        rows = _table(tables, self.table)
-        for name in (self.name, *others, *where):
+    def _check_columns(self, rows: Sequence[Row], names: Iterable[str]) -> None:
+        for name in names:
             if not any(name in row for row in rows):
                 columns = ", ".join(dict.fromkeys(key for row in rows for key in row))
                 raise Missing(f"table {self.table} has no column {name!r}; it has: {columns}")
-        return [row for row in rows if all(_equal(row.get(name), value) for name, value in where.items())]
 
 
 def column(table: str, name: str, unit: str = "%") -> Column:
@@ -267,6 +264,10 @@ def _table(tables: Tables, name: str) -> Sequence[Row]:
     if name not in tables:
         raise Missing(f"there is no table {name}; there are: {', '.join(tables) or 'none'}")
     return tables[name]
+
+
+def _fits(row: Row, where: Mapping[str, Any]) -> bool:
+    return all(name in row and _equal(row[name], wanted) for name, wanted in where.items())
 
 
 def _equal(found: Any, wanted: Any) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from labkit.chapters.chapter import Chapter
 from labkit.lab import provenance
 from labkit.lab.declared import evidence_of
@@ -125,3 +127,8 @@ def recorded(chapter: Chapter, seed: int, profile: Profile = "laptop", **fields:
         "claims": [claim.identity for claim in evidence_of(chapter).claims],
     }
     return Record(chapter.slug, profile, seed, **(made | fields))
+
+
+def lab_of(chapter: Chapter, **tables: list[Row]) -> Lab:
+    """Return the lab of a run of the trial that has these tables."""
+    return Lab(chapter, recorded(chapter, 0, "smoke", rows=tables), torch.device("cpu"))
