@@ -52,8 +52,8 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
       labkit claims --json > claims.json
 
     In JSON each claim has its chapter, profile, row, text, statement, primary, control, verdict, word (as the
-    page calls it), effect, low, high, unit, threshold, p, level, within, paper, seeds and added. Effects are in
-    the unit of the rows: shares are in 0..1.
+    page calls it), effect, low, high, unit, threshold, p, level, within, paper, seeds and added. Effects are
+    in the unit of the rows: shares are in 0..1.
     """
     import json
 
