@@ -226,7 +226,7 @@ def test_a_record_counts_the_seconds_of_the_processes_before_a_resume(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "process_time", lambda: now)
     training = Training({}, steps=9)
     lab, states = None, [{}]
     for _ in range(3):  # two processes killed after 40 s, 30 s into a training; the third one ends
