@@ -46,12 +46,12 @@ WRONG = {
         "return (x + eps * gradient).clamp(0, 255).detach()",  # no sign
     ],
     "own_regulariser_claim": [
-        "return {'claim': 'cutout helps', 'control': '', 'effects': [1.0], 'verdict': 'reproduced'}",
+        "return {'claim': 'cutout helps', 'control': '', 'effects': [1.0], 'verdict': 'supported'}",
         "return {\n"
         "    'claim': 'Four small squares hide more than a large one',\n"
         "    'control': 'the large square',\n"
         "    'effects': [0.3, -0.2, 0.1],\n"
-        "    'verdict': 'reproduced',\n"
+        "    'verdict': 'supported',\n"
         "}",
     ],
 }

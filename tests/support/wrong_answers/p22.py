@@ -31,12 +31,12 @@ WRONG = {
         "return (x + length * gradient / gradient.norm()).clamp(0, 255)",  # one length for the whole batch
     ],
     "own_gradient_claim": [
-        "return {'claim': 'skips help', 'control': 'no skips', 'effects': [1, 2], 'verdict': 'reproduced'}",
+        "return {'claim': 'skips help', 'control': 'no skips', 'effects': [1, 2], 'verdict': 'supported'}",
         "return {\n"
         "    'claim': 'He initialisation keeps the gradient of the first layer alive',\n"
         "    'control': 'the default initialisation',\n"
         "    'effects': [0.5, 0.5, 0.5],\n"
-        "    'verdict': 'reproduced',\n"
+        "    'verdict': 'supported',\n"
         "}",
     ],
 }
