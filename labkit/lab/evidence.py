@@ -93,8 +93,8 @@ class Judgement:
         return f"{told} (one seed)" if self.effect.n == 1 else told
 
     def entry(self, chapter: str, profile: str, seeds: Sequence[int]) -> dict[str, Any]:
-        """Return the judgement as JSON: what `labkit claims --json` prints, NaN ends as None."""
-        low, high = (None if math.isnan(end) else end for end in (self.effect.low, self.effect.high))
+        """Return the judgement as JSON: what `labkit claims --json` prints, ends not finite as None."""
+        low, high = (end if math.isfinite(end) else None for end in (self.effect.low, self.effect.high))
         return {
             "chapter": chapter,
             "profile": profile,

@@ -98,7 +98,7 @@ class Quantity:
         if not self.ratio:
             return mean_interval(values, 1 - level)
         found = mean_interval(self.judged(values), 1 - level)
-        mean, low, high = (math.exp(end) for end in (found.mean, found.low, found.high))
+        mean, low, high = (_exp(end) for end in (found.mean, found.low, found.high))
         return Interval(mean, low, high, found.n)
 
     def judged(self, values: Sequence[float]) -> list[float]:
@@ -280,3 +280,7 @@ def _quotient(above: float, below: float) -> float:
     if below == 0:
         raise Missing("a quotient by nothing")
     return above / below
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf  # two seeds can leave everything open

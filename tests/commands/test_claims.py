@@ -86,6 +86,20 @@ def test_what_one_seed_does_not_tell_is_null(chapter: Chapter) -> None:
     assert (better["effect"], better["verdict"]) == (pytest.approx(0.1), "not testable")
 
 
+def test_an_interval_without_end_is_null(chapter: Chapter) -> None:
+    ratio = """
+from labkit.lab.quantities import column
+
+accuracy = column("R1", "accuracy")
+lab.evidence().claim("R1", "B is above A", accuracy(arm="B") / accuracy(arm="A") > 1)
+"""
+    write_book(chapter.root, PARAMETERS, cell(ratio, "claims"))
+    for seed, b in enumerate((1e-100, 1e100)):
+        recorded(chapter, seed, rows={"R1": rows(1e-20, b)}).write(chapter.root / "results")
+    [found] = entries()
+    assert (found["high"], found["unit"]) == (None, "times")
+
+
 def test_without_records_there_is_nothing_to_tell(chapter: Chapter) -> None:
     assert claims().output == "nothing that these chapters claim is recorded: p00\n"
     assert entries() == []
