@@ -48,6 +48,18 @@ def test_each_claim_is_a_line(chapter: Chapter) -> None:
     assert claims().output == claims("p00", "p00-trial").output
 
 
+def test_only_the_chapters_that_are_named_are_told_of(chapter: Chapter) -> None:
+    other = Chapter("p01-other", chapter.root)
+    other.source.write_text(chapter.source.read_text())
+    with (chapter.root / "_toc.yml").open("a") as toc:
+        toc.write("- file: book/p01-other\n")
+    for each in (chapter, other):
+        record(each, 0, 0.1)
+    assert [line[:3] for line in claims("p01").output.splitlines()] == ["p01"] * 3
+    assert [line[:3] for line in claims().output.splitlines()] == ["p00"] * 3 + ["p01"] * 3
+    assert {entry["chapter"] for entry in entries("p00")} == {"p00-trial"}
+
+
 def test_json_has_every_field_with_shares_in_0_to_1(chapter: Chapter) -> None:
     for seed, gain in enumerate((0.1, 0.11, 0.12)):
         record(chapter, seed, gain)
