@@ -12,16 +12,21 @@ import yaml
 
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.parameters import parameters_of
+from labkit.lab.declared import evidence_of
+from labkit.lab.evidence import MOST_PRIMARY
 from labkit.lab.verify import verify
 from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 ORDER = (
+    "What you will be able to do",
     "What we will show",
+    "The idea",
+    "Play",
     "Results",
     "What surprised us, what failed",
+    "Read next",
     "Exercises",
-    "References",
 )
 every_chapter = pytest.mark.parametrize("chapter", chapters(BOOK), ids=lambda chapter: chapter.number)
 
@@ -34,6 +39,16 @@ def headings(text: str) -> list[str]:
 
 def follows_the_order(found: Sequence[str]) -> bool:
     return [heading for heading in found if heading in ORDER] == list(ORDER) and found[0] == ORDER[0]
+
+
+@every_chapter
+def test_a_chapter_names_its_claims_before_it_runs(chapter: Chapter) -> None:
+    cells = [set(cell.metadata.get("tags", [])) for cell in chapter.read().cells if cell.cell_type == "code"]
+    before = [tags & {"bootstrap", "parameters", "claims", "in-short"} for tags in cells]
+    before = [tags for tags in before if tags != {"bootstrap"}]
+    assert before[:4] == [{"parameters"}, set(), {"claims"}, {"in-short"}]
+    assert before[4:].count(set()) == len(before[4:])
+    assert 1 <= sum(claim.primary for claim in evidence_of(chapter).claims) <= MOST_PRIMARY
 
 
 def bootstrap_of(chapter: Chapter) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import nbformat
 import pytest
-from conftest import HEADER
 from jupytext.cli import jupytext as jupytext_command
+from trial import HEADER
 
 from labkit.chapters import pairing
 from labkit.chapters.chapter import Chapter, chapters

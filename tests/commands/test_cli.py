@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import HEADER
+from trial import HEADER
 
 import labkit
 from labkit.chapters.chapter import Chapter

@@ -117,7 +117,7 @@ GOOD = {
     "claim": "the sum is larger than the difference",
     "control": "the difference",
     "effects": [1.0, 1.1, 0.9],
-    "verdict": "reproduced",
+    "verdict": "supported",
 }
 
 
@@ -128,7 +128,8 @@ GOOD = {
         ({"effects": [1.0, 1.1]}, "2 seeds are too few"),
         ({"effects": [1.0, 1.0, 1.0]}, "does the seed reach"),
         ({"effects": [1.0, -1.0, 0.2]}, "says 'undecided'"),
-        ({"verdict": "not reproduced"}, "says 'reproduced'"),
+        ({"verdict": "contradicted"}, "says 'supported'"),
+        ({"effects": [-1.0, -1.1, -0.9]}, "says 'contradicted'"),
         ({"claim": "it is larger"}, "whole sentence"),
         ({"control": ""}, "what the control is"),
     ],

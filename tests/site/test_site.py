@@ -381,12 +381,12 @@ def test_what_a_cell_hides_stops_the_build(site: Path) -> None:
 
 
 LABS = {
-    "no close": ("lab = labkit.open_lab(slug)\nlab.number('R1', 'x', nan)", True),
-    "close too early": ("lab = open_lab(slug)\nlab.close()\nlab.claim('R1', 'x', nan)", True),
+    "no close": ("lab = labkit.open_lab(slug)\nlab.record('R1', [{'x': nan}])", True),
+    "close too early": ("lab = open_lab(slug)\nlab.close()\nlab.record('R1', [{'x': nan}])", True),
     "close that may not come": ("lab = open_lab(slug)\nif good:\n    lab.close()", True),
     "another name": ("other = open_lab(slug)\nother.close()", True),
-    "closed": ("lab = open_lab(slug)\nlab.number('R1', 'x', 1)\nlab.close()\nlab.views()", False),
-    "none": ("print('lab.claim')", False),
+    "closed": ("lab = open_lab(slug)\nlab.record('R1', [{'x': 1}])\nlab.close()\nlab.views('R1')", False),
+    "none": ("print('lab.record')", False),
 }
 
 

@@ -10,22 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trial import HEADER
+
 from labkit.source.files import PACKAGE
 
 CONFIG = PACKAGE.parent / "_config.yml"
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
-FRONT = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  name: python3
----
-"""
-CHAPTER = """
-# A chapter on {name}
+CHAPTER = """# A chapter on {name}
 
 It prints what the module says, and draws a small picture of it.
 
@@ -74,7 +65,7 @@ def write_book(root: Path) -> None:
     (root / "notebooks").mkdir()
     for slug, module in (("c1-red", "red"), ("c2-blue", "blue")):
         text = CHAPTER.format(name=module, module=module, png=PNG)
-        (root / f"book/{slug}.md").write_text(FRONT + text)
+        (root / f"book/{slug}.md").write_text(HEADER + text)
         (root / f"notebooks/{slug}.ipynb").write_text("{}")
 
 

@@ -102,7 +102,7 @@ def _is_left_open(code: str) -> bool:
     Only then is what the lab was told checked, and NaN refused: all of it if `lab.close()` comes last, and by
     itself, because each cell was executed.
     """
-    told = re.findall(r"^(.*\blab\.(?:record|number|claim|sheet|close))\(", code, re.MULTILINE)
+    told = re.findall(r"^(.*\blab\.(?:record|sheet|close))\(", code, re.MULTILINE)
     return "open_lab(" in code and told[-1:] != ["lab.close"]
 
 
