@@ -12,18 +12,13 @@ from papermill.exceptions import PapermillExecutionError
 
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.kernel import ThisPython, records_go_to
-from labkit.chapters.pairing import differences, notebook_from
+from labkit.chapters.pairing import notebook_from
 from labkit.chapters.parameters import Value, checked, parameters_of
 from labkit.errors import LabkitError, one_line
 
 
 def defaults_of(chapter: Chapter) -> dict[str, Value]:
-    """Return the parameters of the chapter's notebook; LabkitError where it differs from its source."""
-    if differences(chapter):
-        raise LabkitError(
-            f"notebooks/{chapter.slug}.ipynb is not what {chapter.page}.md makes: "
-            f"run `labkit pair {chapter.slug}` (`--check` lists the differences)"
-        )
+    """Return the chapter's parameters with their defaults; raises LabkitError as `parameters_of`."""
     return parameters_of(notebook_from(chapter), chapter.slug)
 
 
@@ -43,8 +38,9 @@ def record_of(chapter: Chapter, profile: str, seed: int, parameters: Mapping[str
 def run(
     chapter: Chapter, profile: str, seed: int, parameters: Mapping[str, Any], *, verbose: bool = False
 ) -> Path:
-    """Execute the chapter's notebook and return the executed copy, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
+    """Execute the chapter and return the executed notebook, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
 
+    What runs is what the source makes, whatever is in ``notebooks/``.
     The record goes to the same path under ``results/``. It stays under ``runs/`` for the smoke profile, and
     where a parameter differs from its default. While it runs, the copy is called
     ``seed-<n>.running.ipynb`` and grows cell by cell; that is what an interrupt leaves. A bar counts the
@@ -62,7 +58,7 @@ def run(
     try:
         with records_go_to(chapter.root / "results" if recorded else None):
             papermill.execute_notebook(
-                chapter.notebook,
+                notebook_from(chapter),
                 running,
                 values,
                 kernel_name="python3",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -33,60 +35,116 @@ def notebook_from(chapter: Chapter) -> Any:
     """Return the notebook that the chapter's source makes, without outputs; equal sources, equal notebooks.
 
     Exercises come without their solutions. A cell's id comes from its text, so that it moves with the cell
-    when others are inserted above it. Raises LabkitError where the source is not valid MyST.
+    when others are inserted above it, and tells of an edit. Raises LabkitError where the source is not valid
+    MyST.
     """
     notebook = chapter.read()
     seen: Counter[tuple[str, str]] = Counter()
     notebook.metadata = METADATA
     for cell in notebook.cells:
-        if _is_exercise(cell):
+        if is_exercise(cell):
             cell.source = stub(cell.source)
-        key = (cell.cell_type, cell.source)
-        seen[key] += 1
-        cell.id = digest([chapter.slug, *key, str(seen[key])])
+        seen[text_of(cell)] += 1
+        cell.id = _id(chapter, cell, seen[text_of(cell)])
     return notebook
 
 
-def pair(chapter: Chapter) -> bool:
+def edited(chapter: Chapter, notebook: Any) -> list[int]:
+    """Return the numbers of the cells of `notebook` whose text would be lost if it were made again.
+
+    That is text which pairing never wrote, or the cell's id would come from it, and would not write now.
+    """
+    made = set(map(text_of, notebook_from(chapter).cells))
+    return [
+        number
+        for number, cell in enumerate(notebook.cells, 1)
+        if cell.source.strip()
+        and text_of(cell) not in made
+        and all(cell.id != _id(chapter, cell, count) for count in range(1, len(notebook.cells) + 1))
+    ]
+
+
+def pair(chapter: Chapter, *, force: bool = False) -> bool:
     """Write the chapter's notebook where it is not up to date; returns whether it was written.
 
     Compared cells keep their stored output while their text is unchanged; where one has none, the notebook
-    is executed with the defaults of its parameters. Raises LabkitError where a cell of it fails.
+    is executed with the defaults of its parameters. Raises LabkitError where a cell of it fails, and, unless
+    by `force`, where the notebook holds edits, which would be lost.
     """
+    if not differences(chapter):
+        return False
+    stored = read_notebook(chapter.notebook)
+    if stored and not force and (numbers := edited(chapter, stored)):
+        raise LabkitError(
+            f"notebooks/{chapter.slug}.ipynb is edited ({cells_called(numbers)}): "
+            f"`labkit pair --from-notebook {chapter.slug}` takes all but exercises into {chapter.page}.md, "
+            f"`labkit pair --force {chapter.slug}` throws the edits away"
+        )
     notebook = notebook_from(chapter)
-    stored = _stored(chapter)
     _carry_over(stored, notebook)
     if not all(_has_output(cell) for cell in _compared(notebook)):
         _carry_over(_executed(chapter), notebook)
-    if notebook == stored:
-        return False
-    write_atomically(chapter.notebook, (jupytext.writes(notebook, fmt="ipynb") + "\n").encode())
+    write_notebook(chapter.notebook, notebook)
     return True
 
 
 def differences(chapter: Chapter) -> list[str]:
-    """Return a line for each way in which the notebook on disk is not what the source makes."""
+    """Return a line for each way in which the notebook on disk is not what the source makes.
+
+    Outputs are no difference, those of compared cells excepted, nor is what JupyterLab adds to metadata.
+    """
     name = f"notebooks/{chapter.notebook.name}"
-    stored = _stored(chapter)
+    stored = read_notebook(chapter.notebook)
     if stored is None:
         return [f"{name}: missing or not a notebook"]
     notebook = notebook_from(chapter)
     _carry_over(stored, notebook)
-    found = []
-    if len(stored.cells) != len(notebook.cells):
-        found.append(f"{name}: has {len(stored.cells)} cells, the source makes {len(notebook.cells)}")
-    for number, (there, made) in enumerate(zip(stored.cells, notebook.cells, strict=False), 1):
-        keys = sorted(key for key in {*there, *made} if there.get(key) != made.get(key))
-        if keys:
-            # Another text explains whatever else differs.
-            found.append(
-                f"{name}: cell {number} differs in {'source' if 'source' in keys else ', '.join(keys)}"
-            )
-        elif _is_compared(made) and not _has_output(made):
-            found.append(f"{name}: cell {number} is tagged {COMPARED} and has no stored output")
-    if not found and stored != notebook:
+    found = [f"{name}: {line}" for line in _differing(stored.cells, notebook.cells)]
+    if not found and _identity(stored) != _identity(notebook):
         found.append(f"{name}: the notebook's metadata differs")
     return found
+
+
+def _identity(notebook: Any) -> tuple[Any, ...]:
+    return notebook.metadata.get("kernelspec", {}).get("name"), [cell.id for cell in notebook.cells]
+
+
+def _differing(there: Sequence[Any], made: Sequence[Any]) -> Iterator[str]:
+    """Yield a line for each run of cells that one of the two alone has, and for each cell that differs."""
+    for operation, start, end, first, last in matched(there, made):
+        extra, missing = range(start + 1, end + 1), range(first + 1, last + 1)
+        if operation == "equal":
+            for number, one, other in zip(extra, there[start:end], made[first:last], strict=True):
+                yield from _differing_in(number, one, other)
+        elif len(extra) == len(missing):
+            yield from (f"cell {number} differs in source" for number in extra)
+        elif not missing:
+            yield f"not in the source: {cells_called(extra)}"
+        elif not extra:
+            yield f"missing from what the source makes: {cells_called(missing)}"
+        else:
+            yield f"{cells_called(extra)} stand for what the source makes as {cells_called(missing)}"
+
+
+def _differing_in(number: int, there: Any, made: Any) -> Iterator[str]:
+    """Yield what is different in two cells of one text."""
+    if any(there.metadata.get(key) != value for key, value in made.metadata.items()):
+        yield f"cell {number} differs in metadata"
+    elif there.get("attachments", {}) != made.get("attachments", {}):
+        yield f"cell {number} differs in attachments"
+    elif _is_compared(made) and not _has_output(made):
+        yield f"cell {number} is tagged {COMPARED} and has no stored output"
+
+
+def matched(there: Sequence[Any], made: Sequence[Any]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Return how the cells `there` come from those `made`, as opcodes of difflib."""
+    one, other = ([text_of(cell) for cell in cells] for cells in (there, made))
+    return SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+
+
+def cells_called(numbers: Sequence[int]) -> str:
+    """Return ``cell 3``, or ``cells 3, 5``."""
+    return f"cell{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def orphans(root: Path) -> list[str]:
@@ -96,53 +154,31 @@ def orphans(root: Path) -> list[str]:
     return [f"notebooks/{path.name}: no chapter of this name" for path in there if path not in known]
 
 
-def write_source(chapter: Chapter) -> None:
-    """Rewrite the chapter's source from its notebook's cells (edited in JupyterLab), but the front matter.
-
-    Exercises keep the solutions that the source has. Raises LabkitError, and writes nothing, where there is
-    no notebook, an exercise in it was edited, or Markdown cannot hold a cell of it.
-    """
-    notebook = _stored(chapter)
-    if notebook is None:
-        raise LabkitError(f"{chapter.notebook} is missing or not a notebook")
-    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
-    solved = {stub(cell.source): cell.source for cell in chapter.read().cells if _is_exercise(cell)}
-    for number, cell in enumerate(notebook.cells, 1):
-        if _is_exercise(cell) and cell.source not in solved:
-            raise LabkitError(f"cell {number} is an exercise: edit it, and its solution, in {chapter.source}")
-        cell.source = solved.get(cell.source, cell.source)
-    source = chapter.source.read_text(encoding="utf-8")
-    _, front_matter, _ = source.split("---\n", 2)
-    # The front matter stays as its author wrote it; jupytext must not write one of its own.
-    notebook.metadata = {"jupytext": {"notebook_metadata_filter": "-all"}}
-    text = f"---\n{front_matter}---\n\n" + jupytext.writes(notebook, fmt="md:myst").lstrip("\n")
-    back = jupytext.reads(text, fmt="md:myst").cells
-    wanted = [_content(cell) for cell in notebook.cells]
-    for number, (cell, content) in enumerate(zip(back, wanted, strict=False), 1):
-        if _content(cell) != content:
-            raise LabkitError(
-                f"cell {number} of {chapter.notebook} cannot be written as Markdown without a change"
-            )
-    if len(back) != len(wanted):
-        raise LabkitError(f"the cells of {chapter.notebook} cannot be written as Markdown without a change")
-    write_atomically(chapter.source, text.encode())
-
-
-def _content(cell: Any) -> tuple[Any, ...]:
-    """Return what must survive in Markdown; blank lines around a cell and pasted images do not."""
-    return cell.cell_type, cell.source.strip(), cell.get("attachments") or {}, cell.metadata.get("tags", [])
-
-
-def _stored(chapter: Chapter) -> Any:
+def read_notebook(path: Path) -> Any:
     """Return the notebook on disk, or None where there is none that can be read."""
     try:
-        return jupytext.read(chapter.notebook, fmt="ipynb")
+        return jupytext.read(path, fmt="ipynb")
     except (FileNotFoundError, ValidationError, NotJSONError):
         return None
 
 
-def _is_exercise(cell: Any) -> bool:
+def write_notebook(path: Path, notebook: Any) -> None:
+    """Write `notebook` to `path`."""
+    write_atomically(path, (jupytext.writes(notebook, fmt="ipynb") + "\n").encode())
+
+
+def is_exercise(cell: Any) -> bool:
+    """Return whether the cell is tagged as one."""
     return TAG in cell.metadata.get("tags", [])
+
+
+def text_of(cell: Any) -> tuple[str, str]:
+    """Return kind and text of a cell."""
+    return cell.cell_type, cell.source
+
+
+def _id(chapter: Chapter, cell: Any, count: int) -> str:
+    return digest([chapter.slug, *text_of(cell), str(count)])
 
 
 def _is_compared(cell: Any) -> bool:

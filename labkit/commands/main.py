@@ -11,6 +11,7 @@ import labkit
 from labkit.batch.plan import LARGEST_SEED
 from labkit.commands.book import book, pdf
 from labkit.commands.errors import OneLineErrors
+from labkit.commands.pair import lab, pair
 from labkit.commands.records import replay, verify
 from labkit.commands.rehearse import rehearse
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-for command in (book, pdf, verify, replay, rehearse):
+for command in (book, pdf, pair, lab, verify, replay, rehearse):
     main.add_command(command)
 
 
@@ -139,9 +140,14 @@ def run(
     """
     from labkit.batch.engines import choose, table, watched
     from labkit.batch.plan import planned, seeds_of
+    from labkit.chapters.chapter import find_chapter
+    from labkit.chapters.pairing import differences
 
     chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
     plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)
+    for slug in dict.fromkeys(job.slug for job in plan):
+        if differences(chapter := find_chapter(slug)):
+            click.echo(f"notebooks/{slug}.ipynb is not {chapter.page}.md, which is what runs", err=True)
     outcomes = []
     try:
         with closing(chosen.outcomes(plan)) as coming:
@@ -156,42 +162,3 @@ def run(
     elif outcomes[0].state != "failed":
         click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
     context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)
-
-
-@main.command()
-@click.argument("names", metavar="[CHAPTER]...", nargs=-1)
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 with a line for each difference.")
-@click.option(
-    "--from-notebook", is_flag=True, help="The other way: rewrite book/CHAPTER.md from the notebook."
-)
-@click.pass_context
-def pair(context: click.Context, names: tuple[str, ...], check: bool, from_notebook: bool) -> None:
-    """Make notebooks/CHAPTER.ipynb from book/CHAPTER.md (all chapters when none is named).
-
-    \b
-    Examples:
-      labkit pair
-      labkit pair p22
-      labkit pair --check
-      labkit pair --from-notebook p22        after an edit in JupyterLab
-    """
-    from labkit.chapters import pairing
-    from labkit.chapters.chapter import chapters, find_chapter
-    from labkit.paths import book_root
-
-    if from_notebook and (check or not names):
-        raise click.UsageError("--from-notebook needs the name of a chapter, and goes without --check")
-    chosen = [find_chapter(name) for name in names] or chapters()
-    if check:
-        found = [line for chapter in chosen for line in pairing.differences(chapter)]
-        found += [] if names else pairing.orphans(book_root())
-        for line in found:
-            click.echo(line, err=True)
-        context.exit(1 if found else 0)
-    for chapter in chosen:
-        if from_notebook:
-            pairing.write_source(chapter)
-            click.echo(f"wrote {chapter.page}.md; `labkit pair {chapter.slug}` makes its notebook again")
-        else:
-            written = pairing.pair(chapter)
-            click.echo(f"notebooks/{chapter.slug}.ipynb: {'written' if written else 'up to date'}")

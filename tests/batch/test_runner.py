@@ -16,7 +16,6 @@ import pytest
 
 from labkit.batch.runner import run
 from labkit.chapters.chapter import Chapter
-from labkit.chapters.pairing import pair
 from labkit.errors import LabkitError
 
 
@@ -65,7 +64,6 @@ def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> 
 
 def test_a_kernel_that_dies_is_one_line(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:
     paired.source.write_text(paired.source.read_text().replace("import time", "os.kill(os.getpid(), 9)"))
-    pair(paired)
     told = []
     for start in (
         "",  # it lives until the last cell
@@ -96,11 +94,12 @@ def test_trials_and_smoke_runs_are_not_recorded(
     assert seen(paired)[6] == (str(paired.root / "results") if recorded else None)
 
 
-def test_a_notebook_that_differs_from_its_source_is_not_run(paired: Chapter) -> None:
-    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 1"))
-    with pytest.raises(LabkitError, match="run `labkit pair t01-tiny`"):
-        run(paired, "smoke", 0, {})
-    assert files(paired) == []
+def test_what_runs_is_the_source_whatever_the_notebook_holds(paired: Chapter) -> None:
+    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 0\nextra = 5"))
+    paired.notebook.write_text("{}")
+    run(paired, "smoke", 0, {"extra": 6})
+    assert "extra = 6" in (paired.root / "runs/t01-tiny/smoke/seed-0.ipynb").read_text()
+    assert paired.notebook.read_text() == "{}"
 
 
 def test_an_interrupt_stops_the_kernel_and_keeps_the_cells_so_far(paired: Chapter) -> None:
