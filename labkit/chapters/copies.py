@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labkit.chapters.address import address
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.pairing import edited, notebook_from, read_notebook, text_of, write_notebook
 from labkit.errors import LabkitError
@@ -19,7 +20,7 @@ def refresh(chapter: Chapter) -> list[int]:
 
     Outputs alone keep a copy, too, until the source changes.
     """
-    path, made = copy_of(chapter), notebook_from(chapter)
+    path, made = copy_of(chapter), notebook_from(chapter, address(chapter.root))
     there = read_notebook(path)
     if there is None and path.exists():
         raise LabkitError(f"{path} is not a notebook: move it away")

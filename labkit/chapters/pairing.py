@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,14 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import ValidationError
 from nbformat.reader import NotJSONError
 
+from labkit.chapters import address as published
+from labkit.chapters.address import branch, setting
+from labkit.chapters.bootstrap import TAG as TAG_BOOTSTRAP
+from labkit.chapters.bootstrap import address_in, bootstrap, is_bootstrap
 from labkit.chapters.cells import TAG, stub
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.kernel import ThisPython, records_go_to
+from labkit.chapters.reading import Page, Piece, pieces_of, shown
 from labkit.errors import LabkitError, one_line
 from labkit.paths import write_atomically
 from labkit.source.meaning import digest
@@ -31,21 +38,62 @@ METADATA = {
 }
 
 
-def notebook_from(chapter: Chapter) -> Any:
-    """Return the notebook that the chapter's source makes, without outputs; equal sources, equal notebooks.
+# Bookkeeping and drawing: folded in JupyterLab, and in Colab.
+FOLDED = {TAG_BOOTSTRAP, "claims", "figure", "in-short"}
+FOLDED |= {"hide-cell", "hide-input", "remove-cell", "remove-input"}
+NEVER_FOLDED = {TAG, "parameters"}
+FOLD = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
-    Exercises come without their solutions. A cell's id comes from its text, so that it moves with the cell
-    when others are inserted above it, and tells of an edit. Raises LabkitError where the source is not valid
-    MyST.
+
+@dataclass(frozen=True)
+class Made:
+    """A cell of the notebook, the source cell that makes it (None: pairing), and its text in pieces."""
+
+    cell: Any
+    source: Any
+    pieces: Sequence[Piece]
+
+
+def made_from(chapter: Chapter, address: str) -> list[Made]:
+    """Return the cells of the notebook that the chapter's source makes, for a book published at `address`.
+
+    Markdown is rendered for those who read it outside the site. Exercises come without their solutions. In
+    front of the first code cell is one that fetches the book. A cell's id comes from its text, so that it
+    moves with the cell when others are inserted above it, and tells of an edit. Raises LabkitError where the
+    source is not valid MyST.
     """
-    notebook = chapter.read()
+    page = Page(chapter.root, f"{chapter.page}.md", address, branch(chapter.root))
+    found = [_made(source, page, address) for source in chapter.read().cells]
+    code = [which for which, made in enumerate(found) if made.cell.cell_type == "code"]
+    if code and not any(is_bootstrap(made.cell) for made in found):
+        found.insert(code[0], Made(bootstrap(address), None, ()))
     seen: Counter[tuple[str, str]] = Counter()
+    for made in found:
+        seen[text_of(made.cell)] += 1
+        made.cell.id = _id(chapter, made.cell, seen[text_of(made.cell)])
+        tags = {*made.cell.metadata.get("tags", [])}
+        if made.cell.cell_type == "code" and tags & FOLDED and not tags & NEVER_FOLDED:
+            made.cell.metadata |= deepcopy(FOLD)
+    return found
+
+
+def _made(source: Any, page: Page, address: str) -> Made:
+    cell, pieces = deepcopy(source), []
+    if is_bootstrap(source):
+        cell = bootstrap(address)
+    elif is_exercise(source):
+        cell.source = stub(source.source)
+    elif source.cell_type == "markdown":
+        pieces = pieces_of(source.source, page)
+        cell.source = shown(pieces)
+    return Made(cell, source, pieces)
+
+
+def notebook_from(chapter: Chapter, address: str = "") -> Any:
+    """Return the notebook of those cells, without outputs; equal sources, equal notebooks."""
+    notebook = chapter.read()
     notebook.metadata = METADATA
-    for cell in notebook.cells:
-        if is_exercise(cell):
-            cell.source = stub(cell.source)
-        seen[text_of(cell)] += 1
-        cell.id = _id(chapter, cell, seen[text_of(cell)])
+    notebook.cells = [made.cell for made in made_from(chapter, address)]
     return notebook
 
 
@@ -54,7 +102,7 @@ def edited(chapter: Chapter, notebook: Any) -> list[int]:
 
     That is text which pairing never wrote, or the cell's id would come from it, and would not write now.
     """
-    made = set(map(text_of, notebook_from(chapter).cells))
+    made = set(map(text_of, notebook_from(chapter, address_in(notebook) or "").cells))
     return [
         number
         for number, cell in enumerate(notebook.cells, 1)
@@ -71,19 +119,19 @@ def pair(chapter: Chapter, *, force: bool = False) -> bool:
     is executed with the defaults of its parameters. Raises LabkitError where a cell of it fails, and, unless
     by `force`, where the notebook holds edits, which would be lost.
     """
-    if not differences(chapter):
-        return False
     stored = read_notebook(chapter.notebook)
+    notebook = notebook_from(chapter, _address(chapter, stored) or published.address(chapter.root))
+    if stored and not _differences(stored, notebook):
+        return False
     if stored and not force and (numbers := edited(chapter, stored)):
         raise LabkitError(
             f"notebooks/{chapter.slug}.ipynb is edited ({cells_called(numbers)}): "
             f"`labkit pair --from-notebook {chapter.slug}` takes all but exercises into {chapter.page}.md, "
             f"`labkit pair --force {chapter.slug}` throws the edits away"
         )
-    notebook = notebook_from(chapter)
     _carry_over(stored, notebook)
     if not all(_has_output(cell) for cell in _compared(notebook)):
-        _carry_over(_executed(chapter), notebook)
+        _carry_over(_executed(chapter, notebook), notebook)
     write_notebook(chapter.notebook, notebook)
     return True
 
@@ -97,12 +145,24 @@ def differences(chapter: Chapter) -> list[str]:
     stored = read_notebook(chapter.notebook)
     if stored is None:
         return [f"{name}: missing or not a notebook"]
-    notebook = notebook_from(chapter)
+    notebook = notebook_from(chapter, _address(chapter, stored))
+    return [f"{name}: {line}" for line in _differences(stored, notebook)]
+
+
+def _differences(stored: Any, notebook: Any) -> list[str]:
     _carry_over(stored, notebook)
-    found = [f"{name}: {line}" for line in _differing(stored.cells, notebook.cells)]
+    found = list(_differing(stored.cells, notebook.cells))
     if not found and _identity(stored) != _identity(notebook):
-        found.append(f"{name}: the notebook's metadata differs")
+        found.append("the notebook's metadata differs")
     return found
+
+
+def _address(chapter: Chapter, stored: Any) -> str:
+    """Return the address that the notebook is for: the one that is set, else the one it has had.
+
+    So notebooks are the same in all clones, whatever these are clones of.
+    """
+    return setting(chapter.root) or (stored and address_in(stored)) or ""
 
 
 def _identity(notebook: Any) -> tuple[Any, ...]:
@@ -202,9 +262,9 @@ def _carry_over(source: Any, target: Any) -> None:
             cell.outputs, cell.execution_count = same.outputs, same.execution_count
 
 
-def _executed(chapter: Chapter) -> Any:
+def _executed(chapter: Chapter, notebook: Any) -> Any:
     """Return the chapter's notebook with the outputs of a run on default parameters (smoke)."""
-    notebook = notebook_from(chapter)
+    notebook = deepcopy(notebook)
     chapter.notebook.parent.mkdir(exist_ok=True)
     client = NotebookClient(
         notebook,

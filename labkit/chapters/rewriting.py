@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 
 import jupytext
 
+from labkit.chapters.bootstrap import address_in, is_bootstrap
 from labkit.chapters.chapter import Chapter
-from labkit.chapters.pairing import is_exercise, matched, notebook_from, read_notebook
+from labkit.chapters.pairing import Made, is_exercise, made_from, matched, read_notebook
+from labkit.chapters.reading import restored
 from labkit.errors import LabkitError
 from labkit.paths import write_atomically
 
@@ -30,36 +32,31 @@ def write_source(chapter: Chapter, path: Path) -> list[int]:
     notebook = read_notebook(path)
     if notebook is None:
         raise LabkitError(f"{path} is missing or not a notebook")
-    left = []
-    cells = []
-    for number, (cell, made, source) in enumerate(_partners(chapter, notebook.cells, path), 1):
-        cells.append(_taken_over(cell, made, source))
-        if is_exercise(cell) and cell.source != made.source:
+    made = made_from(chapter, address_in(notebook) or "")
+    there = [(number, cell) for number, cell in enumerate(notebook.cells, 1) if cell.source.strip()]
+    partners = _partners([cell for _, cell in there], made)
+    lost = [one for one in made if is_exercise(one.cell) and all(one is not partner for partner in partners)]
+    if lost:
+        raise LabkitError(f"{path} lacks an exercise: take it out of {chapter.source}, with its solution")
+    left, cells = [], []
+    for (number, cell), partner in zip(there, partners, strict=True):
+        if partner is None and is_exercise(cell):
+            raise LabkitError(f"{path} has an exercise that {chapter.source} has not: write it there")
+        if partner and is_exercise(partner.cell) and cell.source != partner.cell.source:
             left.append(number)
+        if (taken := _taken_over(cell, partner)) is not None:
+            cells.append(taken)
     _write(chapter, cells, path)
     return left
 
 
-def _partners(chapter: Chapter, cells: Sequence[Any], path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield each cell that is not empty, the cell it was before it was edited, and that one's source.
-
-    The latter two are None for a new cell.
-    """
-    sources, made = chapter.read().cells, notebook_from(chapter).cells
-    there = [cell for cell in cells if cell.source.strip()]
-    gone = [cell for cell in made if is_exercise(cell)]
-    for _, start, end, first, last in matched(there, made):
-        block = _alike(there[start:end], made[first:last])
-        for cell, which in zip(there[start:end], block, strict=True):
-            if which is None:
-                if is_exercise(cell):
-                    raise LabkitError(f"{path} has an exercise that {chapter.source} has not: write it there")
-                yield cell, None, None
-            else:
-                gone = [other for other in gone if other is not made[first + which]]
-                yield cell, made[first + which], sources[first + which]
-    if gone:
-        raise LabkitError(f"{path} lacks an exercise: take it out of {chapter.source}, with its solution")
+def _partners(cells: Sequence[Any], made: Sequence[Made]) -> list[Made | None]:
+    """Return what each cell was before it was edited, None for a new one."""
+    found: list[Made | None] = []
+    for _, start, end, first, last in matched(cells, [one.cell for one in made]):
+        block = _alike(cells[start:end], [one.cell for one in made[first:last]])
+        found += [None if which is None else made[first + which] for which in block]
+    return found
 
 
 def _alike(cells: Sequence[Any], made: Sequence[Any]) -> list[int | None]:
@@ -84,22 +81,22 @@ def _shared(one: str, other: str) -> float:
     return SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
-def _taken_over(cell: Any, made: Any, source: Any) -> Any:
-    """Return the source's cell with the text and the tags that it has in the notebook."""
-    if made is None:
+def _taken_over(cell: Any, partner: Made | None) -> Any:
+    """Return the source's cell with the notebook's text and tags; None for a cell of pairing's own."""
+    if partner is None:
         new = deepcopy(cell)
         new.metadata = {key: cell.metadata[key] for key in KEPT if key in cell.metadata}
         return new
-    taken = deepcopy(source)
-    if is_exercise(made):
+    made, taken = partner.cell, deepcopy(partner.source)
+    if is_exercise(made) or is_bootstrap(made):
         return taken
     if cell.source != made.source:
-        taken.source = cell.source
+        taken.source = restored(partner.pieces, cell.source) if partner.pieces else cell.source
     if "attachments" in cell:
         taken.attachments = cell.attachments
     tags = cell.metadata.get("tags", [])
     if tags != made.metadata.get("tags", []):
-        taken.metadata = {key: value for key, value in source.metadata.items() if key != "tags"}
+        taken.metadata = {key: value for key, value in taken.metadata.items() if key != "tags"}
         taken.metadata |= {"tags": tags} if tags else {}
     return taken
 

@@ -54,7 +54,7 @@ def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> 
     with pytest.raises(LabkitError) as caught:
         run(paired, "smoke", 0, {"epochs": 13})
     where = "runs/t01-tiny/smoke/seed-0.failed.ipynb"
-    assert str(caught.value) == f"t01-tiny: cell In [5] of {where} failed: ValueError: thirteen is too many"
+    assert str(caught.value) == f"t01-tiny: cell In [6] of {where} failed: ValueError: thirteen is too many"
     assert "ValueError" in (paired.root / where).read_text()
     assert files(paired) == ["seed-0.failed.ipynb"]
 

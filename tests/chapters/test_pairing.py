@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def test_an_inserted_cell_leaves_the_ids_of_the_others(tiny: Chapter) -> None:
     assert [id for id in after if id in before] == before[1:]
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_one_changed_character_anywhere_is_found(paired: Chapter, number: int) -> None:
     notebook = nbformat.read(paired.notebook, 4)
     notebook.cells[number].source += "!"
@@ -55,9 +56,9 @@ def test_one_changed_character_anywhere_is_found(paired: Chapter, number: int) -
 SPOILERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a cell more": (
         lambda nb: nb.cells.append(nbformat.v4.new_code_cell("x")),
-        "not in the source: cell 6",
+        "not in the source: cell 7",
     ),
-    "tags gone": (lambda nb: nb.cells[1].metadata.pop("tags"), "cell 2 differs in metadata"),
+    "tags gone": (lambda nb: nb.cells[2].metadata.pop("tags"), "cell 3 differs in metadata"),
     "two cells more": (
         lambda nb: (
             nb.cells.insert(1, nbformat.v4.new_code_cell("y"))
@@ -65,15 +66,15 @@ SPOILERS: dict[str, tuple[Callable[[Any], Any], str]] = {
         ),
         "not in the source: cells 2, 3",
     ),
-    "a cell less": (lambda nb: nb.cells.pop(3), "missing from what the source makes: cell 4"),
+    "a cell less": (lambda nb: nb.cells.pop(4), "missing from what the source makes: cell 5"),
     "three cells for two": (
-        lambda nb: nb.cells.__setitem__(slice(3, 5), [nbformat.v4.new_code_cell(text) for text in "abc"]),
-        "cells 4, 5, 6 stand for what the source makes as cells 4, 5",
+        lambda nb: nb.cells.__setitem__(slice(4, 6), [nbformat.v4.new_code_cell(text) for text in "abc"]),
+        "cells 5, 6, 7 stand for what the source makes as cells 5, 6",
     ),
     "a picture": (lambda nb: nb.cells[0].update(attachments={"a.png": {}}), "cell 1 differs in attachments"),
     "another id": (lambda nb: nb.cells[0].update(id="abc"), "the notebook's metadata differs"),
-    "no stored output": (lambda nb: nb.cells[2].update(outputs=[]), "cell 3 is tagged nbval-check-output"),
-    "no execution count": (lambda nb: nb.cells[2].update(execution_count=None), "has no stored output"),
+    "no stored output": (lambda nb: nb.cells[3].update(outputs=[]), "cell 4 is tagged nbval-check-output"),
+    "no execution count": (lambda nb: nb.cells[3].update(execution_count=None), "has no stored output"),
     "another kernel": (
         lambda nb: nb.metadata.kernelspec.update(name="other"),
         "the notebook's metadata differs",
@@ -106,27 +107,27 @@ def test_compared_cells_keep_their_output_until_their_text_changes(
     # The stored output lacks the "2" that executing would add: it shows which of the two happened.
     paired.source.write_text(paired.source.read_text().replace("# Tiny", "# Another title"))
     assert pairing.pair(paired)
-    kept = nbformat.read(paired.notebook, 4).cells[2]
+    kept = nbformat.read(paired.notebook, 4).cells[3]
     assert [output.output_type for output in kept.outputs] == ["stream"]
     paired.source.write_text(paired.source.read_text().replace('print("two")', 'print("three")'))
     monkeypatch.setenv("LABKIT_RESULTS", str(paired.root / "results"))
     assert pairing.pair(paired)
     assert json.loads((paired.root / "seen.json").read_text())[6] is None, "a run that makes no record"
     cells = nbformat.read(paired.notebook, 4).cells
-    assert cells[2].outputs[0].text == "three\n"
-    assert cells[2].outputs[1].data["text/plain"] == "2"
-    assert cells[2].execution_count == 2
-    assert all(not cell.outputs for cell in (cells[1], cells[3], cells[4]))
+    assert cells[3].outputs[0].text == "three\n"
+    assert cells[3].outputs[1].data["text/plain"] == "2"
+    assert cells[3].execution_count == 3
+    assert all(not cell.get("outputs") for cell in cells if cell is not cells[3])
     assert pairing.differences(paired) == []
 
 
 def test_the_output_of_a_cell_edited_in_the_notebook_is_not_kept(paired: Chapter) -> None:
     notebook = nbformat.read(paired.notebook, 4)
-    notebook.cells[2].update(source='print("mine")')
-    notebook.cells[2].outputs[0].text = "mine\n"
+    notebook.cells[3].update(source='print("mine")')
+    notebook.cells[3].outputs[0].text = "mine\n"
     nbformat.write(notebook, paired.notebook)
     assert pairing.pair(paired, force=True)
-    assert nbformat.read(paired.notebook, 4).cells[2].outputs[0].text == "two\n"
+    assert nbformat.read(paired.notebook, 4).cells[3].outputs[0].text == "two\n"
 
 
 def as_saved_by_jupyterlab(notebook: Any) -> None:
@@ -224,3 +225,32 @@ def test_jupytext_does_not_pair_by_itself(tmp_path: Path) -> None:
             jupytext_command(["--sync", "--quiet", str(copy)])
         assert [copy.read_bytes() for copy in copies] == before
         assert "# your turn" in copies[1].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("tags", "folded"),
+    [
+        ("figure, remove-input", True),
+        ("claims, hide-input", True),
+        ("in-short", True),
+        ("hide-cell", True),
+        ("parameters, hide-cell", False),
+        ("exercise, hide-input", False),
+        ("nbval-check-output", False),
+    ],
+)
+def test_bookkeeping_and_drawing_are_folded_in_the_notebook(tiny: Chapter, tags: str, folded: bool) -> None:
+    code = "# solution\n1\n# end\nf()"
+    tiny.source.write_text(f"{HEADER}# T\n\n```{{code-cell}}\n:tags: [{tags}]\n\n{code}\n```\n")
+    metadata = pairing.notebook_from(tiny).cells[2].metadata
+    assert (metadata.get("jupyter"), metadata.get("cellView")) == (
+        ({"source_hidden": True}, "form") if folded else (None, None)
+    )
+    assert metadata["tags"] == tags.split(", ")
+
+
+def test_no_notebook_of_the_book_shows_raw_myst() -> None:
+    for chapter in chapters(book_root()):
+        notebook = nbformat.read(chapter.notebook, 4)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        assert not re.search(r"\{[a-z:]+\}`|^:::|^`{3,}\{|\]\((?!https://)[^)]*\.md", text, re.MULTILINE)

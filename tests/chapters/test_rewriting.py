@@ -32,10 +32,6 @@ SOURCES = {
 }
 
 
-def contents(notebook: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
-
-
 def edit(chapter: Chapter, change: Callable[[list[Any]], Any]) -> None:
     """Edit the cells of the chapter's notebook in place."""
     notebook = nbformat.read(chapter.notebook, 4)
@@ -63,13 +59,27 @@ def test_what_was_not_edited_comes_back_to_the_byte(tiny: Chapter, body: str, le
 
 def test_every_chapter_of_the_book_comes_back_cell_by_cell(tmp_path: Path) -> None:
     for chapter in chapters(book_root()):
-        copy = Chapter(chapter.slug, tmp_path)
+        copy = Chapter(chapter.slug, tmp_path, chapter.part)
         for path in (copy.source, copy.notebook):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
         copy.source.write_bytes(chapter.source.read_bytes())
-        nbformat.write(pairing.notebook_from(chapter), copy.notebook)
+        (tmp_path / "book/references.bib").write_bytes((chapter.root / "book/references.bib").read_bytes())
+        nbformat.write(pairing.notebook_from(copy), copy.notebook)
         write_source(copy, copy.notebook)
-        assert contents(copy.read()) == contents(chapter.read())
+        assert copy.source.read_bytes() == chapter.source.read_bytes()
+
+
+def test_an_edited_paragraph_keeps_its_citations(tiny: Chapter) -> None:
+    (tiny.root / "book/references.bib").write_text("@misc{a, author = {B, C}, title = {D}, year = {2000}}")
+    body = "# T\n\nText of {cite}`a` on a {term}`x y <z>` and [this](intro.md).\n\n```{code-cell}\nx\n```\n"
+    tiny.source.write_text(HEADER + body, encoding="utf-8")
+    (tiny.root / "book/intro.md").write_text("# I\n")
+    pairing.pair(tiny)
+    [text] = [cell.source for cell in nbformat.read(tiny.notebook, 4).cells if cell.cell_type == "markdown"]
+    assert text == "# T\n\nText of B (2000) on a x y and this."
+    edit(tiny, lambda cells: cells[0].update(source=text.replace("Text of", "Words of")))
+    write_source(tiny, tiny.notebook)
+    assert tiny.source.read_text(encoding="utf-8") == HEADER + body.replace("Text of", "Words of")
 
 
 def test_what_markdown_cannot_hold_is_refused_and_nothing_is_written(paired: Chapter) -> None:
@@ -96,8 +106,8 @@ def test_an_exercise_loses_its_solution_on_the_way_to_the_notebook_and_gets_it_b
     tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
     pairing.pair(tiny)
     notebook = nbformat.read(tiny.notebook, 4)
-    assert notebook.cells[1].source == "def f(x):\n    ...  # your turn\n\n\np.f(f)"
-    notebook.cells[2].source = "Edited."
+    assert notebook.cells[2].source == "def f(x):\n    ...  # your turn\n\n\np.f(f)"
+    notebook.cells[3].source = "Edited."
     nbformat.write(notebook, tiny.notebook)
     write_source(tiny, tiny.notebook)
     assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE.replace("After", "Edited")
@@ -108,15 +118,15 @@ def test_all_is_taken_over_but_a_solved_exercise(tiny: Chapter) -> None:
     pairing.pair(tiny)
 
     def solve(cells: list[Any]) -> None:
-        cells[1].source = "def f(x):\n    return x + 1  # mine\n\n\np.f(f)"
-        cells[2].source = "Edited."
+        cells[2].source = "def f(x):\n    return x + 1  # mine\n\n\np.f(f)"
+        cells[3].source = "Edited."
         cells.insert(1, new_cell("New."))
 
     edit(tiny, solve)
-    assert write_source(tiny, tiny.notebook) == [3]
+    assert write_source(tiny, tiny.notebook) == [4]
     wanted = EXERCISE.replace("After", "Edited").replace("# T\n", "# T\n\n+++\n\nNew.\n")
     assert tiny.source.read_text(encoding="utf-8") == HEADER + wanted
-    with pytest.raises(LabkitError, match=r"is edited \(cell 3\)"):
+    with pytest.raises(LabkitError, match=r"is edited \(cell 4\)"):
         pairing.pair(tiny)
 
 
@@ -146,7 +156,7 @@ def test_a_notebook_without_ids_comes_back_too(tiny: Chapter) -> None:
 def test_exercises_are_taken_out_and_added_in_the_source(tiny: Chapter) -> None:
     tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
     pairing.pair(tiny)
-    edit(tiny, lambda cells: cells.pop(1))
+    edit(tiny, lambda cells: cells.pop(2))
     with pytest.raises(LabkitError, match=r"lacks an exercise: take it out of .*t01-tiny\.md"):
         write_source(tiny, tiny.notebook)
     pairing.pair(tiny, force=True)
@@ -158,6 +168,6 @@ def test_exercises_are_taken_out_and_added_in_the_source(tiny: Chapter) -> None:
 
 
 def test_tags_edited_in_the_notebook_are_taken_over(paired: Chapter) -> None:
-    edit(paired, lambda cells: cells[3].metadata.update(tags=["figure"]))
+    edit(paired, lambda cells: cells[4].metadata.update(tags=["figure"]))
     write_source(paired, paired.notebook)
     assert "```{code-cell}\n:tags: [figure]\n\nimport json" in paired.source.read_text()

@@ -114,7 +114,7 @@ def test_a_failing_chapter_does_not_stop_the_next_and_fails_the_command(paired: 
     result = labkit_command("run", "all")
     assert result.exit_code == 1
     assert (
-        "Error: t01-tiny: cell In [5] of runs/t01-tiny/smoke/seed-0.failed.ipynb failed: ZeroDiv"
+        "Error: t01-tiny: cell In [6] of runs/t01-tiny/smoke/seed-0.failed.ipynb failed: ZeroDiv"
         in result.stderr
     )
     assert result.stdout.endswith("executed: runs/t02-tiny/smoke/seed-0.ipynb\n")
