@@ -25,7 +25,7 @@ UNSEEN = re.compile(r"\([\w:-]+\)=|%.*")  # labels, comments
 INLINE = re.compile(
     r"""
       \{(?P<role>[\w:]+)\}`(?P<said>[^`]+)`
-    | (?P<verbatim>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`) | \$(?:[^$\\]|\\.)+\$)
+    | (?P<verbatim>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`) | \$\$.+?\$\$ | \$(?:[^$\\]|\\.)+\$)
     | (?P<label>(?<=\$\$)\ *\([\w:-]+\)(?=\n|$))
     | (?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)\)
     """,

@@ -45,6 +45,7 @@ SHOWN = {
     "`{term}` and ``a {cite}`two` ``": "`{term}` and ``a {cite}`two` ``",
     "```python\n{term}`x`\n```\n{term}`y`": "```python\n{term}`x`\n```\ny",
     "$$\na_1\n$$ (eq-a)\nand": "$$\na_1\n$$\nand",
+    "$$a$$ of $b$ by {cite}`two`, $c$": f"$$a$$ of $b$ by {KINGMA}, $c$",
     "(label)=\n# T\n% hidden\nText": "# T\nText",
     ":::{dropdown} More\nText {term}`x`.\n:::\nAfter": (
         "<details><summary>More</summary>\n\nText x.\n\n</details>\nAfter"
