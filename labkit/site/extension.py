@@ -26,6 +26,7 @@ from labkit.site.directives.pretrained import setup_pretrained
 from labkit.site.directives.scoreboard import setup_scoreboard
 from labkit.site.execute import execute_outdated
 from labkit.site.failures import setup_failures
+from labkit.site.home import setup_home
 from labkit.site.keys import chapter_key, keyed
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
@@ -41,9 +42,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", add_key)
     app.connect("doctree-read", keep_outputs)
     app.connect("doctree-read", fold_solutions)
-    # After the theme has made its buttons, at 501.
-    app.connect("html-page-context", open_notebooks, priority=900)
     setup_failures(app)
+    setup_home(app)
     setup_maths(app)
     setup_page(app)
     setup_scoreboard(app)
@@ -73,7 +73,7 @@ def add_key(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def keep_outputs(app: Sphinx, doctree: document) -> None:
-    """Put the outputs into the chapter's notebook in `jupyter_execute`, which readers download.
+    """Put the outputs into the chapter's notebook in `jupyter_execute`, from which the site is checked.
 
     MyST-NB writes it without them whenever they come from the cache.
     """
@@ -90,15 +90,3 @@ def fold_solutions(app: Sphinx, doctree: document) -> None:
     for cell in doctree.findall(container):
         if f"tag_{TAG}" in cell["classes"]:
             cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = "input", *SOLUTION
-
-
-def open_notebooks(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Point the launch buttons of a chapter to `notebooks/<slug>.ipynb`; edit and source links stay."""
-    notebook = f"notebooks/{Path(pagename).name}.ipynb"
-    for group in context.get("header_buttons", []):
-        if group.get("label") == "launch-buttons":
-            for button in group["buttons"]:
-                if "url" in button:
-                    button["url"] = button["url"].replace(f"{pagename}.md", notebook)

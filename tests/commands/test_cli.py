@@ -153,7 +153,7 @@ def test_exercises_that_were_left_are_named(tiny: Chapter) -> None:
     assert labkit_command("pair").exit_code == 0
     tiny.notebook.write_text(tiny.notebook.read_text().replace("...  # your turn", "2"))
     last = labkit_command("pair", "--from-notebook", "t01").output.splitlines()[-1]
-    assert last == "exercises are as they were, not as in cell 6: edit them in book/t01-tiny.md"
+    assert last == "exercises are as they were, not as in cell 7: edit them in book/t01-tiny.md"
 
 
 def test_lab_opens_copies(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:
