@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from labkit.commands.errors import OneLineErrors
 from labkit.commands.pair import lab, pair
 from labkit.commands.records import replay, verify
 from labkit.commands.rehearse import rehearse
+from labkit.commands.show import compare, show
 
 EXAMPLES = """
 \b
@@ -25,6 +27,7 @@ Examples:
   labkit run all --profile laptop --seeds 0-2   three seeds of each; recorded ones are skipped
   labkit run all --profile full                 the papers' protocols, on a GPU
   labkit rehearse p22 --profile full            does it run, and how long would it take?
+  labkit show p22                               the tables that runs have recorded
   labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
   labkit data list                              data sets, and where they are found
@@ -37,7 +40,7 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-for command in (book, pdf, pair, lab, verify, replay, rehearse):
+for command in (book, pdf, pair, lab, show, compare, verify, replay, rehearse):
     main.add_command(command)
 
 
@@ -103,6 +106,7 @@ def _records(folder: Path) -> str:
 @click.option("--seeds", metavar="N,N-M,…", help="Several seeds: 0,1,2 or 0-2.")
 @click.option("-p", "texts", metavar="NAME=VALUE", multiple=True, help="A parameter; may be repeated.")
 @click.option("--force", is_flag=True, help="Run, and train, again what is recorded.")
+@click.option("--yes", is_flag=True, help="Run the full size without asking, also where there is no GPU.")
 @click.option("--verbose", is_flag=True, help="Show what the chapter prints.")
 @click.option("--engine", default="local", show_default=True, help="Where: local or dask.")
 @click.option("--jobs", type=click.IntRange(1, 1_000), help="local: runs side by side.  [default: 1]")
@@ -117,6 +121,7 @@ def run(
     seeds: str | None,
     texts: tuple[str, ...],
     force: bool,
+    yes: bool,
     verbose: bool,
     engine: str,
     jobs: int | None,
@@ -134,20 +139,28 @@ def run(
       labkit run all --profile full --engine dask --scheduler tcp://HOST:8786 --gpus 1
 
     The executed notebook goes to runs/CHAPTER/PROFILE/seed-N.ipynb, the record to the same path under
-    results/, or under runs/ where -p changes a default. A run whose record is there, made by the present
-    code, is skipped. Every name and parameter is checked before the first cell of the first chapter. A run
-    that fails does not stop the others; the exit code is then 1 (130 after Ctrl-C).
+    results/. Smoke runs are not recorded there, nor are trials, where -p changes a default: their records
+    lie beside the notebook, those of a trial in a folder of its own such as runs/CHAPTER/PROFILE/epochs=3/.
+    `labkit show` shows what is in a record. A run whose record is there, made by the present code, is
+    skipped. Every name and parameter is checked before the first cell of the first chapter. A run that fails
+    does not stop the others; the exit code is then 1 (130 after Ctrl-C).
     """
+    from labkit.batch.cost import without_gpu
     from labkit.batch.engines import choose, table, watched
     from labkit.batch.plan import planned, seeds_of
     from labkit.chapters.chapter import find_chapter
     from labkit.chapters.pairing import differences
+    from labkit.errors import LabkitError
 
     chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
     plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)
     for slug in dict.fromkeys(job.slug for job in plan):
         if differences(chapter := find_chapter(slug)):
             click.echo(f"notebooks/{slug}.ipynb is not {chapter.page}.md, which is what runs", err=True)
+    if engine == "local" and not yes and (cost := without_gpu(plan)):
+        click.echo(cost, err=True)
+        if not (sys.stdin.isatty() and click.confirm("run it here?", err=True)):
+            raise LabkitError("nothing was run; --yes runs it")
     outcomes = []
     try:
         with closing(chosen.outcomes(plan)) as coming:
@@ -161,4 +174,6 @@ def run(
         click.echo(table(outcomes))
     elif outcomes[0].state != "failed":
         click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
+        if outcomes[0].detail.partition(" ")[0].endswith(".json"):
+            click.echo(f"`labkit show {outcomes[0].detail.partition(' ')[0]}` shows its tables")
     context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)
