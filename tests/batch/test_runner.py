@@ -15,6 +15,8 @@ import nbformat
 import pytest
 
 from labkit.batch import runner
+from labkit.batch.jobs import perform
+from labkit.batch.plan import Job
 from labkit.batch.runner import run
 from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
@@ -114,6 +116,9 @@ def test_trials_keep_apart(paired: Chapter) -> None:
         run(paired, "smoke", 0, parameters)
     texts = {str(path.relative_to(where)): path.read_text() for path in where.rglob("*.json")}
     assert texts == {"seed-0.json": "0", "epochs=2/seed-0.json": "2", "epochs=2,rate=0.5/seed-0.json": "2"}
+    outcome = perform(Job("t01-tiny", "smoke", 0, {"epochs": 3}, str(paired.root)))
+    record = "runs/t01-tiny/smoke/epochs=3/seed-0.json"
+    assert outcome.detail == f"{record} and {record.replace('json', 'ipynb')}"
     assert sorted(path.name for path in (where / "epochs=2").iterdir()) == [
         "seed-0-R1.png",
         "seed-0.ipynb",
