@@ -27,6 +27,7 @@ from labkit.site.directives.pretrained import setup_pretrained
 from labkit.site.directives.scoreboard import setup_scoreboard
 from labkit.site.execute import execute_outdated
 from labkit.site.failures import setup_failures
+from labkit.site.home import setup_home
 from labkit.site.keys import chapter_key, keyed
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
@@ -49,10 +50,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", keep_outputs)
     app.connect("doctree-read", fold_cells)
     app.connect("doctree-read", raise_in_short)
-    # After the theme has made its buttons, at 501.
-    app.connect("html-page-context", open_notebooks, priority=900)
     app.connect("build-finished", write_rows)
     setup_failures(app)
+    setup_home(app)
     setup_maths(app)
     setup_page(app)
     setup_scoreboard(app)
@@ -82,7 +82,7 @@ def add_key(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def keep_outputs(app: Sphinx, doctree: document) -> None:
-    """Put the outputs into the chapter's notebook in `jupyter_execute`, which readers download.
+    """Put the outputs into the chapter's notebook in `jupyter_execute`, from which the site is checked.
 
     MyST-NB writes it without them whenever they come from the cache.
     """
@@ -112,15 +112,3 @@ def raise_in_short(app: Sphinx, doctree: document) -> None:
             around.remove(short)
             cells = [node for node in around if "cell" in node.get("classes", ())]
             around.insert(around.index(cells[0]) if cells else len(around), short)
-
-
-def open_notebooks(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Point the launch buttons of a chapter to `notebooks/<slug>.ipynb`; edit and source links stay."""
-    notebook = f"notebooks/{Path(pagename).name}.ipynb"
-    for group in context.get("header_buttons", []):
-        if group.get("label") == "launch-buttons":
-            for button in group["buttons"]:
-                if "url" in button:
-                    button["url"] = button["url"].replace(f"{pagename}.md", notebook)

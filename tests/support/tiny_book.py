@@ -14,6 +14,7 @@ from trial import HEADER
 
 from labkit.source.files import PACKAGE
 
+HUB = "https://github.com/the-lab-book/the-lab-book"
 CONFIG = PACKAGE.parent / "_config.yml"
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
 CHAPTER = """# A chapter on {name}
@@ -55,7 +56,8 @@ def write_book(root: Path) -> None:
     (root / "labkit/blue.py").write_text('def word():\n    return "azure"\n')
     for folder in ("_static", "_templates"):
         shutil.copytree(CONFIG.parent / "book" / folder, root / "book" / folder)
-    shutil.copy(CONFIG, root)
+    config = CONFIG.read_text(encoding="utf-8")
+    (root / "_config.yml").write_text(config.replace('url: ""', f"url: {HUB}"))
     (root / "_toc.yml").write_text(TOC)
     (root / "requirements.txt").write_text("numpy==2\n")
     (root / "book/references.bib").write_text("")
