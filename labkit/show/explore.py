@@ -9,7 +9,7 @@ from IPython.display import HTML, display
 
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
-from labkit.show.figure import SIZE, DrawAt, control, drawn, svg_and_png
+from labkit.show.figure import SIZE, DrawAt, control, drawn, svg
 
 
 def explore(
@@ -38,8 +38,7 @@ def explore(
         rows = live(**arguments)
         value = rows[0][by]
         told = f"{alt.replace('{value}', str(value))} (computed now)"
-        svg, _ = svg_and_png(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)
-        display(HTML(svg))
+        display(HTML(svg(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)))
 
     made = ipywidgets.interactive(show, **controls)
     for widget in made.children[:-1]:

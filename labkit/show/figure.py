@@ -69,13 +69,11 @@ def figure(lab: Lab, drawing: Drawing, *, caption: str, alt: str, size: tuple[fl
     it; raises LabkitError where it is missing. `size` is in inches.
     """
     name = _name(lab, drawing.table, alt)
-    panels, png = [], b""
+    panels = []
     for k, view in enumerate(lab.views(drawing.table)):
-        svg, png_ = svg_and_png(
-            drawing, view.rows(drawing.table), f"{name}-{k}", f"{alt} ({view.label})", size
-        )
-        panels.append((view.label, svg))
-        png = png or png_
+        told = f"{alt} ({view.label})"
+        panels.append((view.label, svg(drawing, view.rows(drawing.table), f"{name}-{k}", told, size)))
+    png = b"" if lab.on_page else _png(drawing, lab.views(drawing.table)[0].rows(drawing.table), size)
     return Shown(lab, Panels(name, panels, png), caption, note=drawing.note, table=drawing.table)
 
 
@@ -94,10 +92,9 @@ def control(
         frames: list[tuple[str, str]] = []
         for value in dict.fromkeys(row[by] for row in rows):
             told = f"{alt.replace('{value}', str(value))} ({view.label})"
-            frame = f"{name}-{k}-{len(frames)}"
-            svg, png_ = svg_and_png(drawing, rows, frame, told, size, value)
-            frames.append((str(value), svg))
-            png = png or png_
+            frames.append((str(value), svg(drawing, rows, f"{name}-{k}-{len(frames)}", told, size, value)))
+        if not png and not lab.on_page:
+            png = _png(drawing, rows, size, rows[0][by])
         panels.append((view.label, Panels(f"{name}-{k}", frames, png, legend=by).html()))
     return Shown(lab, Panels(name, panels, png), caption, note=drawing.note, table=drawing.table)
 
@@ -109,7 +106,8 @@ class Shown:
         self.lab, self.panels, self.caption, self.note, self.table = lab, panels, caption, note, table
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/html": self.html(), "image/png": self.panels.png}
+        # The PNG is for readers of a notebook who see no HTML: a page has none.
+        return {"text/html": self.html()} | ({"image/png": self.panels.png} if self.panels.png else {})
 
     def html(self) -> str:
         """Return the figure as HTML."""
@@ -127,14 +125,14 @@ class Shown:
         return f'<figure class="lk-figure" id="figure-{number}">{self.panels.html()}{caption}</figure>'
 
 
-def svg_and_png(
+def svg(
     drawing: Drawing, rows: list[Row], name: str, alt: str, size: tuple[float, float], *value: Any
-) -> tuple[str, bytes]:
-    """Return a drawing of `rows` as inline SVG, its ids beginning with `name`, and as PNG."""
+) -> str:
+    """Return a drawing of `rows` as inline SVG, described by `alt`; its ids begin with `name`."""
     with _style(name):
         made = Figure(figsize=size, layout="constrained")
         drawing.draw(made, rows, *value)
-        return _svg(made, name, alt), _png(made)
+        return _svg(made, name, alt)
 
 
 def _name(lab: Lab, table: str, alt: str) -> str:
@@ -153,22 +151,24 @@ def _svg(made: Figure, name: str, alt: str) -> str:
     """Return `made` as an inline SVG that takes the page's text colour and is described by `alt`."""
     buffer = io.StringIO()
     made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = svg.replace(_INK, "currentColor")
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = text.replace(_INK, "currentColor")
     # One page holds many figures: keep the ids that are used and make them the figure's own, drop the rest.
-    used = set(re.findall(r'(?:href="#|url\(#)([\w-]+)', svg))
-    svg = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(href="#|url\(#)([\w-]+)', rf"\g<1>{name}-\g<2>", svg)
+    used = set(re.findall(r'(?:href="#|url\(#)([\w-]+)', text))
+    text = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r'(href="#|url\(#)([\w-]+)', rf"\g<1>{name}-\g<2>", text)
     # Small enough for letters that can be read on a phone; on a wide page the figure grows by a fifth.
-    svg = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", svg, count=2)
+    text = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", text, count=2)
     style = f"width:100%;max-width:{1.2 * made.get_figwidth():.1f}in;height:auto"
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{style}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{style}"', 1)
 
 
-def _png(made: Figure) -> bytes:
+def _png(drawing: Drawing, rows: list[Row], size: tuple[float, float], *value: Any) -> bytes:
     buffer = io.BytesIO()
-    made.set_layout_engine("none")  # drawing the SVG has laid it out: not again
-    FigureCanvasAgg(made)
-    made.savefig(buffer, format="png", dpi=150, facecolor="white")
+    with _style(""):
+        made = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(made)
+        drawing.draw(made, rows, *value)
+        made.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.nodes import document
 from sphinx.application import Sphinx
 
 from labkit.source.meaning import digest
@@ -31,9 +33,23 @@ def setup_page(app: Sphinx) -> None:
         files += sorted(path for path in Path(app.srcdir, folder).rglob("*") if path.is_file())
     made_by = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
     app.add_config_value("labkit_site", made_by, "html")
+    app.connect("doctree-read", inline_drawings)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", replace, priority=900)
     app.connect("html-page-context", label_cells, priority=900)
+
+
+def inline_drawings(app: Sphinx, doctree: document) -> None:
+    """Put the drawings in `book/_static/figures` into the page itself, whose colours they then take.
+
+    Each has a `<title>` that tells what it shows.
+    """
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(app.srcdir, image["uri"])
+        if path.suffix == ".svg" and path.parent.name == "figures":
+            text = path.read_text(encoding="utf-8")
+            drawing = text[text.index("<svg") :].replace("<svg", '<svg style="width:100%;max-width:720px"', 1)
+            image.replace_self(nodes.raw("", drawing, format="html"))
 
 
 def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from conftest import HEADER
+from trial import HEADER
 
 from labkit.chapters import pairing
 from labkit.chapters.chapter import Chapter, chapters

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import HEADER
 from IPython.core.interactiveshell import InteractiveShell
+from trial import HEADER
 
 from labkit.chapters.bootstrap import bootstrap
 from labkit.chapters.chapter import Chapter

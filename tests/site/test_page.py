@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import plain_sphinx
 import pytest
-from conftest import HEADER
 from plain_sphinx import write_pages
+from trial import HEADER
 
 from labkit.site.page import label_cells
 
