@@ -178,5 +178,5 @@ def run(
     elif outcomes[0].state != "failed":
         click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
         if outcomes[0].detail.partition(" ")[0].endswith(".json"):
-            click.echo(f"`labkit show {outcomes[0].detail.partition(' ')[0]}` shows its tables")
+            click.echo(f"`labkit show {outcomes[0].detail.partition(' ')[0]}` shows its tables", err=True)
     context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)
