@@ -9,7 +9,9 @@ from typing import Any
 
 from labkit.chapters.chapter import find_chapter
 from labkit.errors import LabkitError
+from labkit.lab.declared import evidence_of
 from labkit.lab.record import Record, Row, read_record
+from labkit.lab.report import effects_in
 from labkit.profile import PROFILES, checked_profile
 
 
@@ -35,6 +37,14 @@ def records_of(what: str, profile: str | None = None, seed: int | None = None) -
         asked = f"{what}{f' {profile}' if profile else ''}{f' seed {seed}' if seed is not None else ''}"
         raise LabkitError(f"no record of {asked}; `labkit list` says which there are")
     return sorted(found, key=lambda record: record.seed)
+
+
+def said_by(record: Record) -> Iterator[str]:
+    """Yield a line for each control and primary claim of a run: its effect. A verdict needs several seeds."""
+    claims = evidence_of(find_chapter(record.chapter)).claims
+    for claim in sorted((c for c in claims if c.control or c.primary), key=lambda c: not c.control):
+        kind = "control" if claim.control else "claim"
+        yield f"{claim.row} {kind}: {claim.text}: {effects_in(record, claim) or 'not at this size'}"
 
 
 def made_of(records: Sequence[Record]) -> str:

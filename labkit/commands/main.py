@@ -150,10 +150,13 @@ def run(
     """
     from labkit.batch.cost import without_gpu
     from labkit.batch.engines import choose, table, watched
+    from labkit.batch.found import said_by
     from labkit.batch.plan import planned, seeds_of
     from labkit.chapters.chapter import find_chapter
     from labkit.chapters.pairing import differences
     from labkit.errors import LabkitError
+    from labkit.lab.record import read_record
+    from labkit.paths import book_root
 
     chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
     plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)
@@ -177,6 +180,9 @@ def run(
         click.echo(table(outcomes))
     elif outcomes[0].state != "failed":
         click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
-        if outcomes[0].detail.partition(" ")[0].endswith(".json"):
-            click.echo(f"`labkit show {outcomes[0].detail.partition(' ')[0]}` shows its tables", err=True)
+        path = outcomes[0].detail.partition(" ")[0]
+        if path.endswith(".json"):
+            for line in said_by(read_record(book_root() / path)):
+                click.echo(line, err=True)
+            click.echo(f"`labkit show {path}` shows its tables, `labkit claims` what all seeds say", err=True)
     context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)

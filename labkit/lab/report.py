@@ -60,26 +60,13 @@ class Report:
         judgement = self.judged.get(claim)
         word = judgement.word if judgement else "not recorded"
         kind = " *(control)*" if claim.control else " *(primary)*" if claim.primary else ""
-        here = "" if self.on_page else self._here(claim)
+        here = "" if self.on_page else effects_in(self.record, claim)
         notes = [*(_notes(judgement) if judgement else []), *([f"this run: {here}"] if here else [])]
         if claim.paper:
             notes.append(f"the paper: {claim.paper}")
         told = f"<br>{' · '.join(notes)}" if notes else ""
         stated = f'<span id="{claim_anchor(claim)}" class="lk-claim">{verdict(word)} {claim.text}.</span>'
         return f"- {stated}{kind}{told}"
-
-    def _here(self, claim: Claim) -> str:
-        """Return the effects of a claim in this run, empty where it has not come to them, or has no such."""
-        try:
-            return ", ".join(
-                contrast.effect.text(
-                    contrast.effect.mean([contrast.effect.value(self.record.rows)]),
-                    signed=contrast.relation != "within",
-                )
-                for contrast in claim.statement.contrasts
-            )
-        except Missing:
-            return ""
 
     def counts(self) -> str:
         """Return how many primary claims, and how many of the others, got which verdict."""
@@ -159,6 +146,20 @@ def _notes(judgement: Judgement) -> list[str]:
     if judgement.added:
         notes.append("added after the runs")
     return notes
+
+
+def effects_in(record: Record, claim: Claim) -> str:
+    """Return the effects of a claim in one run as text, empty where it has no such rows (yet)."""
+    try:
+        return ", ".join(
+            contrast.effect.text(
+                contrast.effect.mean([contrast.effect.value(record.rows)]),
+                signed=contrast.relation != "within",
+            )
+            for contrast in claim.statement.contrasts
+        )
+    except Missing:
+        return ""
 
 
 def claim_anchor(claim: Claim) -> str:
