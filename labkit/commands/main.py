@@ -11,7 +11,7 @@ import labkit
 from labkit.batch.plan import LARGEST_SEED
 from labkit.commands.book import book, pdf
 from labkit.commands.errors import OneLineErrors
-from labkit.commands.records import replay, verify
+from labkit.commands.records import claims, replay, verify
 from labkit.commands.rehearse import rehearse
 
 EXAMPLES = """
@@ -24,6 +24,7 @@ Examples:
   labkit run all --profile laptop --seeds 0-2   three seeds of each; recorded ones are skipped
   labkit run all --profile full                 the papers' protocols, on a GPU
   labkit rehearse p22 --profile full            does it run, and how long would it take?
+  labkit claims p22                             what the recorded runs say of each claim
   labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
   labkit data list                              data sets, and where they are found
@@ -36,7 +37,7 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-for command in (book, pdf, verify, replay, rehearse):
+for command in (book, pdf, claims, verify, replay, rehearse):
     main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The command `verify`: look over the recorded runs."""
+"""The commands that look at recorded runs: `verify`, `claims`, `replay`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,45 @@ def verify(context: click.Context, names: tuple[str, ...], strict: bool) -> None
     for line in found.summary:
         click.echo(line)
     context.exit(1 if found.faults or (strict and found.stale) else 0)
+
+
+@click.command()
+@click.argument("names", metavar="[CHAPTER]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list, for programs.")
+def claims(names: tuple[str, ...], as_json: bool) -> None:
+    """Print every claim of chapters with its verdict, computed from the recorded rows.
+
+    \b
+    Examples:
+      labkit claims p22
+      labkit claims --json > claims.json
+
+    In JSON each claim has its chapter, profile, row, text, statement, primary, control, verdict, word (as the
+    page calls it), effect, low, high, unit, p, level, within, paper, seeds and added. Effects are in the unit
+    of the rows: shares are in 0..1.
+    """
+    import json
+
+    from labkit.chapters.chapter import chapters, find_chapter
+    from labkit.lab.standing import standings
+    from labkit.paths import book_root
+
+    chosen = list(dict.fromkeys(find_chapter(name) for name in names)) or chapters()
+    told = []
+    for standing in standings(book_root()):
+        if standing.chapter not in chosen:
+            continue
+        seeds = [record.seed for record in standing.records]
+        for judgement in standing.judgements():
+            told.append(judgement.entry(standing.chapter.slug, standing.profile, seeds))
+            if not as_json:
+                kind = "control" if judgement.claim.control else "primary" if judgement.claim.primary else ""
+                place = f"{standing.chapter.number} {standing.profile} {judgement.claim.row}"
+                click.echo(
+                    f"{place}: {judgement.word}: {judgement.claim.text} ({judgement.text}) {kind}".strip()
+                )
+    if as_json:
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
 
 
 @click.command()

@@ -10,7 +10,6 @@ from labkit.data.images import Images
 from labkit.errors import LabkitError
 from labkit.randomness import stream
 
-
 _SUBSETS = 2**32  # a stream of its own: those of batches are numbered by step
 
 

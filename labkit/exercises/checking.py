@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.lab.claims import Claim, judge
+from labkit.measure.decisions import above, below
 
 
 class NotYet(Exception):
@@ -87,5 +87,9 @@ def own_claim(answer: Callable[[], Mapping[str, Any]]) -> None:
     expect(len(effects) >= 3, f"{len(effects)} seeds are too few to tell an effect from luck; take three.")
     expect(all(map(math.isfinite, effects)), "An effect is not a number.")
     expect(len(set(effects)) > 1, "All effects are equal: does the seed reach your experiment?")
-    verdict = judge([Claim("own", str(told["claim"]), effect, "", "") for effect in effects]).verdict
+    verdict = "undecided"
+    if 2 * above(effects, 0) <= 0.05:
+        verdict = "supported"
+    elif 2 * below(effects, 0) <= 0.05:
+        verdict = "contradicted"
     expect(told["verdict"] == verdict, f"The interval over your effects says {verdict!r}.")

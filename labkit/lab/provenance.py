@@ -31,6 +31,7 @@ NOT_COMPUTING = (
     "labkit.batch",
     "labkit.site",
 )
+SILENT = frozenset({"bootstrap", "claims", "figure", "in-short"})  # tags of cells that compute nothing
 # What opening a lab does that changes results.
 ALWAYS = ("labkit.randomness.seeded",)
 # Modules whose version may change a result, and what we call the library.
@@ -46,15 +47,13 @@ COMPUTING = {
 
 
 def experiment_cells(notebook: Any) -> list[Cell]:
-    """Return the code cells of a chapter but its exercises; those tagged `figure`, `bootstrap` are silent."""
+    """Return the code cells of a chapter but its exercises; those that claim, draw or tell are silent."""
     tagged = [
         (cell.source, set(cell.metadata.get("tags", [])))
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
-    return [
-        Cell(source, not tags & {"figure", "bootstrap"}) for source, tags in tagged if "exercise" not in tags
-    ]
+    return [Cell(source, not tags & SILENT) for source, tags in tagged if "exercise" not in tags]
 
 
 def reach(chapter: Chapter, profile: Profile) -> Reach:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,10 @@ from typing import Any
 
 from labkit.chapters.chapter import Chapter
 from labkit.errors import LabkitError
-from labkit.lab.claims import Claim
 from labkit.paths import write_atomically
 from labkit.profile import PROFILES, Profile, checked_profile
 
-SCHEMA = 2
+SCHEMA = 3
 LARGEST_BYTES = 200_000
 LARGEST_PICTURE = 150_000  # bytes, too
 LARGEST_PICTURES = 600_000  # of one chapter
@@ -26,28 +26,13 @@ PICTURED = 0  # the seed whose pictures are kept: nobody looks at those of the o
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Number:
-    """A measured quantity, quoted by `name`: `unit` is `%` for shares in 0..1, else as written."""
-
-    row: str
-    name: str
-    value: float
-    unit: str
-    paper: str
-    timed: bool = False  # measured by a clock: no two runs give the same
-
-    def show(self, *values: float) -> str:
-        """Return `values` (this number's own by default) as text: ``x unit`` or ``x [low, high] unit``."""
-        return with_interval(values or (self.value,), 100 if self.unit == "%" else 1, self.unit)
-
-
 def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = "") -> str:
     """Return a value, or a value and the two ends of its interval, times `scale` and followed by `unit`.
 
     An interval that has no width as it is written is left out.
     """
-    form = ".1f" if scale == 100 else ",.0f" if max(map(abs, values)) >= 999.5 else ".3g"
+    largest = scale * max(map(abs, values))
+    form = ".1f" if scale == 100 and largest >= 0.1 else ",.0f" if largest >= 999.5 else ".3g"
     mean, *ends = (f"{scale * value:{sign}z{form}}" for value in values)  # z: no minus before a zero
     interval = f" [{', '.join(ends)}]" if {*ends} - {mean} else ""
     return f"{mean}{interval}\u00a0{unit}".rstrip("\u00a0")
@@ -73,8 +58,8 @@ class Record:
     seconds: float = 0.0
     peak_memory_mb: int = 0
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    numbers: list[Number] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
+    timed: list[str] = field(default_factory=list)  # tables measured by a clock: no two runs give the same
+    claims: list[str] = field(default_factory=list)  # what was claimed when it was made: `Claim.identity`
     sheets: dict[str, str] = field(default_factory=dict)
     weights: list[dict[str, str]] = field(default_factory=list)  # of public networks, not trained here
 
@@ -139,8 +124,6 @@ def read_record(path: Path) -> Record:
         content = unsealed(path)
         if content.pop("schema") != SCHEMA:
             raise ValueError("written by another version of labkit")
-        content["numbers"] = [Number(**number) for number in content["numbers"]]
-        content["claims"] = [Claim(**claim) for claim in content["claims"]]
         checked_profile(content["profile"])
         return Record(**content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LabkitError) as error:
@@ -159,6 +142,11 @@ def best_records(chapter: Chapter, folder: Path) -> list[Record]:
         if found := records(chapter, folder, profile):
             return found
     return []
+
+
+def rows_file(chapter: Chapter, table: str) -> str:
+    """Return the file of the site that holds the recorded rows of `table`."""
+    return f"_rows/{chapter.number}-{re.sub('[^a-z0-9]+', '-', table.lower())}.csv"
 
 
 def _short(value: Any) -> Any:

@@ -29,10 +29,12 @@ def rehash(chapter: Chapter, path: Path) -> bool:
         content = json.loads(committed)
         if "sha256" in content:
             content = unsealed(path)
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"of schema {content['schema']}, not {SCHEMA}")
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise LabkitError(f"{name} is not in the last commit, or damaged: {error}") from error
     code = reach_at(chapter, checked_profile(content["profile"]), content["commit"]["sha"]).hashes()
-    written = sealed(content | {"schema": SCHEMA, "code": code}).encode()
+    written = sealed(content | {"code": code}).encode()
     if written == committed:
         return False
     write_atomically(path, written)

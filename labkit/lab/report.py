@@ -1,86 +1,122 @@
-"""The table every chapter ends in: paper, recorded, this run."""
+"""What a run and the recorded ones found: provenance, verdicts, measured numbers."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from labkit.errors import LabkitError
-from labkit.lab.claims import Claim, Judgement, judge
-from labkit.lab.record import Number, Record, with_interval
+from labkit.lab.evidence import Claim, Evidence, Judgement
+from labkit.lab.quantities import Missing, Quantity
+from labkit.lab.record import Record
 from labkit.lab.standing import CodeState
-from labkit.measure.intervals import Interval, mean_interval
+from labkit.measure.intervals import mean_interval
 from labkit.source.meaning import digest
+
+# A sign for each verdict; the colour, which a page's style gives in each theme, only comes on top.
+SIGNS: dict[str, str] = {
+    "supported": "✓",
+    "reproduced": "✓",
+    "no difference": "=",
+    "contradicted": "✗",
+    "not reproduced": "✗",
+    "undecided": "?",
+    "not testable": "–",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What this run and the recorded ones measured; displays itself as Markdown."""
+    """What this run and the recorded ones say of claims and numbers; shows itself as Markdown."""
 
+    evidence: Evidence
     record: Record
     recorded: Sequence[Record]
     code: CodeState
     not_yet_run: str = ""  # a profile larger than the recorded one, of which there is a rehearsal
+    on_page: bool = False
 
-    def quote(self, name: str) -> str:
-        """Return the number `name` as text: recorded with its interval, else this run's, marked so.
+    @cached_property
+    def judged(self) -> dict[Claim, Judgement]:
+        """What the recorded runs say of each claim."""
+        return self.evidence.judge(self.recorded)
 
-        Raises LabkitError naming the numbers there are.
-        """
-        if recorded := _mean(self._recorded_numbers(name)):
+    def quote(self, quantity: Quantity) -> str:
+        """Return the mean of `quantity` as text: recorded on a page, in a notebook this run's first."""
+        own, recorded = _mean(quantity, [self.record]), _mean(quantity, self.recorded)
+        if self.on_page and recorded:
             return recorded
-        for number in self.record.numbers:
-            if number.name == name:
-                return f"{number.show()} (this run)"
-        names = ", ".join(repr(number.name) for number in self.record.numbers)
-        raise LabkitError(f"{self.record.chapter}: no number is called {name!r}; there are {names}")
+        return f"{own or '–'} (this run{'; recorded: ' * bool(recorded)}{recorded})"
 
-    def judgements(self) -> list[tuple[Claim, Judgement | None]]:
-        """Return each claim of this run with what the recorded runs say of it, None where none made it."""
-        judged = []
-        for new in self.record.claims:
-            made = [claim for old in self.recorded for claim in old.claims if claim.text == new.text]
-            judged.append((new, judge(made) if made else None))
-        return judged
+    def claims(self, rows: Collection[str] = ()) -> str:
+        """Return the claims of `rows` (all by default) as a Markdown list, primary first, controls last."""
+        chosen = [claim for claim in self.evidence.claims if not rows or claim.row in rows]
+        chosen.sort(key=lambda claim: (claim.control, not claim.primary))
+        items = "\n".join(map(self._item, chosen))
+        return f'<div class="lk-claims">\n\n{items}\n\n</div>'
 
-    def claims(self, rows: Collection[str] = (), *, anchors: bool = False) -> str:
-        """Return the claims of `rows` (all by default) as a Markdown table: effect, verdict, this run.
+    def _item(self, claim: Claim) -> str:
+        judgement = self.judged.get(claim)
+        word = judgement.word if judgement else "not recorded"
+        kind = " *(control)*" if claim.control else " *(primary)*" if claim.primary else ""
+        here = "" if self.on_page else self._here(claim)
+        notes = [*(_notes(judgement) if judgement else []), *([f"this run: {here}"] if here else [])]
+        if claim.paper:
+            notes.append(f"the paper: {claim.paper}")
+        told = f"<br>{' · '.join(notes)}" if notes else ""
+        stated = f'<span id="{claim_anchor(claim)}" class="lk-claim">{verdict(word)} {claim.text}.</span>'
+        return f"- {stated}{kind}{told}"
 
-        With `anchors`, links can lead to each claim: for the one table of a page that shows them all.
-        """
-        lines = ["| | claim | paper | recorded effect | verdict | this run |", "|---|---|---|---|---|---|"]
-        for claim, judgement in self.judgements():
-            if rows and claim.row not in rows:
-                continue
-            effect, verdict = (
-                (effect_text(judgement), f"**{judgement.verdict}**") if judgement else ("–", "–")
+    def _here(self, claim: Claim) -> str:
+        """Return the effects of a claim in this run, empty where it has not come to them, or has no such."""
+        try:
+            return ", ".join(
+                contrast.effect.text(
+                    contrast.effect.mean([contrast.effect.value(self.record.rows)]),
+                    signed=contrast.relation != "within",
+                )
+                for contrast in claim.statement.contrasts
             )
-            here = f"{_signed(claim, claim.effect)}, {'holds' if claim.effect > 0 else 'does not hold'}"
-            name = f'id="{claim_anchor(claim)}" ' if anchors else ""
-            text, paper = f'<span {name}class="lk-claim">{claim.text}</span>', claim.paper or "–"
-            lines.append(f"| {claim.row} | {text} | {paper} | {effect} | {verdict} | {here} |")
-        return "\n".join(lines)
+        except Missing:
+            return ""
+
+    def counts(self) -> str:
+        """Return how many primary claims, and how many of the others, got which verdict."""
+        told = []
+        for name, primary in (("primary claims", True), ("also looked at", False)):
+            words: Counter[str] = Counter(
+                judgement.word
+                for claim, judgement in self.judged.items()
+                if claim.primary is primary and not claim.control
+            )
+            if words:
+                each = ", ".join(f"{words[word]} {word}" for word in SIGNS if words[word])
+                told.append(f"{name}: {each}")
+        return "; ".join(told)
 
     def numbers(self) -> str:
         """Return all numbers as a Markdown table: paper, recorded mean with its 95 % interval, this run."""
-        lines = ["| | measured | paper | recorded | this run |", "|---|---|---|---|---|"]
-        for number in self.record.numbers:
-            recorded = _mean(self._recorded_numbers(number.name)) or "–"
-            lines.append(
-                f"| {number.row} | {number.name} | {number.paper or '–'} | {recorded} | {number.show()} |"
-            )
+        own = not self.on_page or not self.recorded
+        lines = [
+            f"| | measured | paper | recorded |{' this run |' * own}",
+            f"|---|---|---|---|{'---|' * own}",
+        ]
+        for number in self.evidence.numbers:
+            recorded = _mean(number.quantity, self.recorded, interval=True) or "–"
+            here = f" {_mean(number.quantity, [self.record]) or '–'} |" * own
+            lines.append(f"| {number.row} | {number.name} | {number.paper or '–'} | {recorded} |{here}")
         return "\n".join(lines)
 
     def provenance(self) -> str:
         """Return what the recorded runs were made of, what has changed since, and what was only rehearsed."""
         rehearsed = f"\n\nProfile {self.not_yet_run}." if self.not_yet_run else ""
         if not self.recorded:
-            return "No run of this chapter is recorded yet: the last column is all there is." + rehearsed
+            return "No run of this chapter is recorded yet: this run is all there is." + rehearsed
         first, seeds = self.recorded[0], ", ".join(str(record.seed) for record in self.recorded)
         data = "; ".join(f"{part['name']} ({part['differences'] or 'as published'})" for part in first.data)
-        minutes = mean_interval([record.seconds for record in self.recorded]).mean / 60
         text = (
-            f"Recorded: profile `{first.profile}`, seeds {seeds}, {minutes:.0f} minutes a seed "
+            f"Recorded: profile `{first.profile}`, seeds {seeds}, {self.minutes():.0f} minutes a seed "
             f"on {first.machine}, {first.precision}, torch {first.versions['torch']}, "
             f"commit `{first.commit.get('sha', '')[:8]}`. Data: {data}."
         )
@@ -91,37 +127,51 @@ class Report:
             text += f"\n\nCode: **{self.code.word}**, {self.code.sentence.removeprefix('stale, ')}."
         return text + rehearsed
 
-    def _repr_markdown_(self) -> str:
-        return "\n\n".join((self.provenance(), self.numbers(), self.claims(anchors=True)))
+    def minutes(self) -> float:
+        """Return the minutes of a recorded seed, their mean."""
+        return mean_interval([record.seconds for record in self.recorded]).mean / 60
 
-    def _recorded_numbers(self, name: str) -> list[Number]:
-        return [number for old in self.recorded for number in old.numbers if number.name == name]
+    def _repr_markdown_(self) -> str:
+        parts = [self.provenance()]
+        if counts := self.counts():
+            parts.append(f"**Verdicts.** {counts[0].upper()}{counts[1:]}.")
+        if self.evidence.numbers:
+            summary = "<details><summary>All measured numbers</summary>"
+            parts.append(f"{summary}\n\n{self.numbers()}\n\n</details>")
+        return "\n\n".join(parts)
+
+
+def verdict(word: str) -> str:
+    """Return a verdict as HTML: sign and word."""
+    sign = SIGNS.get(word, "·")
+    return (
+        f'<b class="lk-verdict lk-{word.replace(" ", "-")}"><span aria-hidden="true">{sign}</span> {word}</b>'
+    )
+
+
+def _notes(judgement: Judgement) -> list[str]:
+    """Return what stands below a claim: effect, width of the interval, margin, whether it was added."""
+    claim, notes = judgement.claim, [judgement.text]
+    if claim.primary and judgement.effect.n > 1:
+        notes.append(f"interval of {100 * (1 - judgement.level):.3g}\u00a0%")
+    if claim.within is not None:
+        notes.append(f"margin {judgement.contrast.effect.text(mean_interval([claim.within]))}")
+    if judgement.added:
+        notes.append("added after the runs")
+    return notes
 
 
 def claim_anchor(claim: Claim) -> str:
-    """Return the id that a claim has in the results table of its chapter."""
+    """Return the id that a claim has on the page of its chapter."""
     return f"claim-{digest([claim.text])[:8]}"
 
 
-def _mean(numbers: Sequence[Number]) -> str:
-    if not numbers:
+def _mean(quantity: Quantity, records: Sequence[Record], *, interval: bool = False) -> str:
+    """Return the mean of `quantity` over `records` as text, empty where one of them does not have it."""
+    if not records:
         return ""
-    values = _known(mean_interval([number.value for number in numbers]))
-    if numbers[0].unit == "%":  # a share cannot leave 0..1, and so its interval need not
-        values = tuple(min(max(value, 0.0), 1.0) for value in values)
-    return numbers[0].show(*values)
-
-
-def effect_text(judgement: Judgement) -> str:
-    """Return the mean effect with its unit and, over several seeds, its 95 % interval."""
-    text = _signed(judgement.claim, *_known(judgement.effect))
-    return f"{text} (one seed)" if judgement.effect.n == 1 else text
-
-
-def _known(interval: Interval) -> tuple[float, ...]:
-    """Return the mean, with the ends of the interval where there are several runs."""
-    return (interval.mean,) if interval.n == 1 else (interval.mean, interval.low, interval.high)
-
-
-def _signed(claim: Claim, *values: float) -> str:
-    return with_interval(values, 100 if claim.unit == "points" else 1, claim.unit, sign="+")
+    try:
+        found = quantity.mean(quantity.values(record.rows for record in records))
+    except Missing:
+        return ""
+    return quantity.text(found if interval else mean_interval([found.mean]))

@@ -39,13 +39,11 @@ def main() -> None:
     [lab] = [value for value in names.values() if type(value).__name__ == "Lab"]
     record = lab._record
     values = {f"table {name}": rows for name, rows in record.rows.items()}
-    values |= {number.name: number.value for number in record.numbers}
-    values |= {claim.text: claim.effect for claim in record.claims}
     values |= {f"picture {name}": hashlib.sha256(png).hexdigest() for name, png in lab._pictures.items()}
     files = {EXPERIMENT: EXPERIMENT, **request["files"]}
     answer = {
         "values": values,
-        "timed": [number.name for number in record.numbers if getattr(number, "timed", False)],
+        "timed": [f"table {name}" for name in record.timed],
         "machine": record.machine,
         "precision": record.precision,
         "versions": record.versions,

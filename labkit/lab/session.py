@@ -24,11 +24,11 @@ from labkit.data.sources.registry import SOURCES
 from labkit.data.store import load_any
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.claims import Claim
 from labkit.lab.clock import Clock
+from labkit.lab.evidence import Evidence
 from labkit.lab.networks import public, small
 from labkit.lab.once import once
-from labkit.lab.record import LARGEST_PICTURE, PICTURED, Number, Record, Row, best_records
+from labkit.lab.record import LARGEST_PICTURE, PICTURED, Record, Row, best_records
 from labkit.lab.rehearsal import not_yet_run
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
@@ -59,7 +59,7 @@ class View:
 
 
 class Lab:
-    """One run of one chapter: gives it device and data, takes its rows, numbers, claims and pictures."""
+    """One run of one chapter: gives it device and data, takes its rows, claims and pictures."""
 
     def __init__(self, chapter: Chapter, record: Record, device: torch.device) -> None:
         self.chapter, self.profile, self.seed, self.device = chapter, record.profile, record.seed, device
@@ -70,6 +70,10 @@ class Lab:
         self._started = time.monotonic()
         self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
+        self._evidence = Evidence()
+        self._figures: dict[str, int] = {}
+        # On a page of the book, recorded runs are all there is to see; in a notebook, one's own come first.
+        self.on_page = "LABKIT_PAGE" in os.environ
 
     def pick(self, *, smoke: T, laptop: T, full: T) -> T:
         """Return the value for the profile of this run."""
@@ -162,28 +166,22 @@ class Lab:
         file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
         return folder / file, digest([json.dumps(made_of)])
 
-    def record(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``."""
+    def record(self, table: str, rows: Sequence[Mapping[str, Any]], *, timed: bool = False) -> None:
+        """Keep `rows` (text, numbers or None by column) as the table of one requirement, such as ``R4``.
+
+        A second call replaces the first, so that a cell can be run again. `timed` tables are measured by a
+        clock, and differ from run to run.
+        """
         if not rows:
             raise LabkitError(f"{self.chapter.slug}: the table {table} has no rows")
         self._record.rows[table] = [dict(row) for row in rows]
+        if timed and table not in self._record.timed:
+            self._record.timed.append(table)
 
-    def number(
-        self, row: str, name: str, value: float, unit: str = "%", *, paper: str = "", timed: bool = False
-    ) -> None:
-        """Keep a measured quantity under its own name; `paper` is what the source reports, and where.
-
-        A number that depends on a clock is `timed`: it differs from run to run.
-        """
-        if any(number.name == name for number in self._record.numbers):
-            raise LabkitError(f"{self.chapter.slug}: there are two numbers called {name!r}")
-        self._record.numbers.append(Number(row, name, float(value), unit, paper, timed))
-
-    def claim(self, row: str, text: str, effect: float, unit: str = "", *, paper: str = "") -> None:
-        """State that `effect` is positive; the report judges it over all recorded seeds."""
-        if any(claim.text == text for claim in self._record.claims):
-            raise LabkitError(f"{self.chapter.slug}: the claim {text!r} is made twice")
-        self._record.claims.append(Claim(row, text, float(effect), unit, paper))
+    def evidence(self) -> Evidence:
+        """Return an empty ledger for the claims of the chapter; it takes the place of an earlier one."""
+        self._evidence = Evidence()
+        return self._evidence
 
     def sheet(self, table: str, picture: Tensor) -> None:
         """Keep a picture, uint8 (H, W, 3): as PNG of at most 150 kB beside the record of seed 0.
@@ -197,25 +195,47 @@ class Lab:
             raise LabkitError(f"{self.chapter.slug}: the sheet {table} has {size}")
         self._pictures[table] = buffer.getvalue()
 
-    def views(self) -> list[View]:
-        """Return the runs to draw from: the best recorded ones first, then this one."""
-        views = [View(f"this run: {self.profile}, seed {self.seed}", [self._record])]
-        if self.recorded:
+    def views(self, table: str) -> list[View]:
+        """Return the runs to draw `table` from: this one and the best recorded ones; on a page those alone.
+
+        Left out are those that do not have it (yet); raises LabkitError where none does.
+        """
+        found = []
+        if self.recorded and all(table in record.rows for record in self.recorded):
             profile, count = self.recorded[0].profile, len(self.recorded)
             seeds = "1 seed" if count == 1 else f"{count} seeds"
-            views.insert(0, View(f"recorded: {profile}, {seeds}", self.recorded))
-        return views
+            found = [View(f"recorded: {profile}, {seeds}", self.recorded)]
+        if table in self._record.rows and not (found and self.on_page):
+            found.insert(0, View(f"this run: {self.profile}, seed {self.seed}", [self._record]))
+        if not found:
+            there = ", ".join(self._record.rows) or "none"
+            raise LabkitError(f"{self.chapter.slug}: no run has a table {table}; this one has: {there}")
+        return found
 
-    def picture(self, record: Record, table: str) -> bytes | None:
-        """Return the PNG of `record`, a recorded one or this run's, for `table`; None where it was not kept.
+    def figure_number(self, name: str) -> int:
+        """Return the number of the figure called `name`: they are numbered as they are first asked for."""
+        return self._figures.setdefault(name, len(self._figures) + 1)
 
-        Raises LabkitError where it is not the picture that the record names.
+    def pictures(self, table: str) -> list[tuple[str, bytes]]:
+        """Return the PNGs of `table`, each with what to call it, in the order of `views`.
+
+        Of recorded runs, that of seed 0 is kept. Raises LabkitError where it is not the one its record names,
+        and where there is none at all.
         """
-        if record is self._record:
-            return self._pictures[table]
+        found = []
+        if self.recorded and self.recorded[0].seed == PICTURED and table in self.recorded[0].sheets:
+            found = [
+                (f"recorded: {self.recorded[0].profile}, seed {PICTURED}", self._recorded_picture(table))
+            ]
+        if table in self._pictures and not (found and self.on_page):
+            found.insert(0, (f"this run: {self.profile}, seed {self.seed}", self._pictures[table]))
+        if not found:
+            raise LabkitError(f"{self.chapter.slug}: no run has a picture of {table}")
+        return found
+
+    def _recorded_picture(self, table: str) -> bytes:
+        record = self.recorded[0]
         name, _, known = record.sheets[table].partition(" ")
-        if name == "-":
-            return None
         path = self.chapter.root / "results" / record.chapter / record.profile / name
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest()[:16] != known:
@@ -224,14 +244,16 @@ class Lab:
 
     def report(self) -> Report:
         """Return what this run, so far, and the recorded ones say."""
-        return Report(self._record, self.recorded, self.code, not_yet_run(self.chapter, "full"))
+        not_run = not_yet_run(self.chapter, "full")
+        return Report(self._evidence, self._record, self.recorded, self.code, not_run, self.on_page)
 
     def close(self) -> Report:
-        """Write the record, with its pictures, and return the chapter's table: paper, recorded, this run."""
+        """Write the record, with its pictures, and return what it and the recorded runs found."""
         record = self._record
         earlier = sum(clock.earlier for clock in self._clocks)
         record.seconds = time.monotonic() - self._started + earlier
         record.peak_memory_mb = provenance.peak_memory_mb(self.device)
+        record.claims = [claim.identity for claim in self._evidence.claims]
         record.versions = provenance.versions()  # at the end: a cell may load a library late
         folder = self.folder / record.chapter / record.profile
         for table, content in self._pictures.items():

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from labkit.chapters.chapter import Chapter, chapters
-from labkit.lab.claims import Judgement, judge
+from labkit.lab.declared import evidence_of
+from labkit.lab.evidence import Judgement
 from labkit.lab.provenance import reach
 from labkit.lab.record import Record, records
 from labkit.lab.replay import Replay, read_replay
@@ -49,10 +50,11 @@ class Standing:
     code: CodeState
 
     def judgements(self) -> list[Judgement]:
-        """Return what the records say of each claim made in any of them."""
-        texts = dict.fromkeys(claim.text for record in self.records for claim in record.claims)
-        made = [claim for record in self.records for claim in record.claims]
-        return [judge([claim for claim in made if claim.text == text]) for text in texts]
+        """Return what the records say of each claim of the chapter, controls included.
+
+        Raises LabkitError where the claims cell of the chapter fails.
+        """
+        return list(evidence_of(self.chapter).judge(self.records).values())
 
 
 def standings(root: Path) -> list[Standing]:

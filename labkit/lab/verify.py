@@ -11,7 +11,9 @@ from typing import Any
 
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
+from labkit.lab.declared import evidence_of
 from labkit.lab.faults import pictures_faults, record_faults, whole_record
+from labkit.lab.provenance import reach
 from labkit.lab.record import LARGEST_PICTURES, Record
 from labkit.lab.rehearsal import FILE as REHEARSAL
 from labkit.lab.rehearsal import not_yet_run, rehearsal_faults
@@ -19,7 +21,7 @@ from labkit.lab.replay import FILE as REPLAY
 from labkit.lab.replay import code_digest, read_replay
 from labkit.lab.standing import CodeState, code_state
 from labkit.profile import PROFILES, checked_profile
-from labkit.source.reached import same_code
+from labkit.source.reached import EXPERIMENT, same_code
 
 RECORD = re.compile(r"seed-(0|[1-9]\d*)\.json")
 
@@ -111,12 +113,29 @@ class _Chapter:
         for first, record in combinations(made, 2):
             for what in _differences(first, record):
                 self._fault(folder / f"seed-{record.seed}.json", f"{what} of seed {first.seed}")
+        for path, missing in self._claims(folder, made):
+            self._fault(path, missing)
         damaged = len(self.found.faults) > before
         if made or damaged or not (folder / REHEARSAL).is_file():
             self._sum_up(folder.name, made, damaged=damaged)
         else:
             sentence = not_yet_run(self.chapter, checked_profile(folder.name))
             self.found.summary.append(f"{self.chapter.number} {sentence}")
+
+    def _claims(self, folder: Path, made: Sequence[Record]) -> Iterator[tuple[Path, str]]:
+        """Yield what the chapter claims or quotes and a record, made by the code of now, has no rows for.
+
+        Every effect is computed anew from the rows: a record holds none.
+        """
+        try:
+            evidence = evidence_of(self.chapter)
+        except LabkitError as error:
+            yield self.chapter.source, str(error)
+            return
+        for record in made:
+            if EXPERIMENT not in reach(self.chapter, record.profile).causes(record.code):
+                for missing in evidence.missing(record):
+                    yield folder / f"seed-{record.seed}.json", f"cannot be judged: {missing}"
 
     def _replay(self, path: Path, made: Sequence[Record]) -> None:
         try:
@@ -165,8 +184,7 @@ def _differences(first: Record, other: Record) -> Iterator[str]:
     # Where the code changed between two seeds, the older one is stale.
     if same_code(first.code, other.code):
         parts = {
-            "claims": [[claim.text for claim in record.claims] for record in (first, other)],
-            "numbers": [[number.name for number in record.numbers] for record in (first, other)],
+            "claims": [record.claims for record in (first, other)],
             "tables": [list(record.rows) for record in (first, other)],
             "pictures": [list(record.sheets) for record in (first, other)],
         }

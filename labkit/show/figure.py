@@ -1,4 +1,4 @@
-"""Figures as functions of rows, drawn once for the recorded runs and once for this run."""
+"""Figures as functions of rows, drawn once for the recorded runs and, in a notebook, once for this run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -15,13 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from labkit.errors import LabkitError
-from labkit.lab.record import Row
+from labkit.lab.record import Row, rows_file
 from labkit.lab.session import Lab
 from labkit.show.tabs import Panels
 from labkit.source.meaning import digest
 
 Draw = Callable[[Figure, list[Row]], None]
 DrawAt = Callable[[Figure, list[Row], Any], None]
+SIZE = (5.6, 3.1)  # inches
 
 # Okabe and Ito's colours that keep a contrast of 3:1 on white and on the dark theme's background alike,
 # each with a dash of its own: curves are told apart without colour.
@@ -46,46 +48,93 @@ _STYLE: Any = {
 }
 
 
-def figure(lab: Lab, table: str, draw: Draw, *, alt: str, size: tuple[float, float] = (5.6, 3.1)) -> Panels:
-    """Draw the rows of `table` with `draw(figure, rows)`: recorded runs first, this run in a second tab.
+@dataclass(frozen=True)
+class Drawing:
+    """How the rows of `table` are drawn; `note` tells what a line or bar is."""
+
+    table: str
+    draw: Callable[..., None]
+    note: str = ""
+
+
+def drawn(table: str, draw: Draw | DrawAt) -> Drawing:
+    """Return the drawing of `table` by `draw(figure, rows)`, for a control by `draw(figure, rows, value)`."""
+    return Drawing(table, draw)
+
+
+def figure(lab: Lab, drawing: Drawing, *, caption: str, alt: str, size: tuple[float, float] = SIZE) -> Shown:
+    """Show a drawing of the recorded runs; in a notebook this run first, the recorded ones in a second tab.
 
     Each row carries its `seed`. `alt` tells in a sentence what the figure shows to those who cannot see
     it; raises LabkitError where it is missing. `size` is in inches.
     """
-    name = _name(lab, table, alt)
+    name = _name(lab, drawing.table, alt)
     panels, png = [], b""
-    for k, view in enumerate(lab.views()):
-        with _style(f"{name}-{k}"):
-            drawn = Figure(figsize=size, layout="constrained")
-            draw(drawn, view.rows(table))
-            panels.append((view.label, _svg(drawn, f"{name}-{k}", f"{alt} ({view.label})")))
-            png = png or _png(drawn)
-    return Panels(name, panels, png)
+    for k, view in enumerate(lab.views(drawing.table)):
+        svg, png_ = svg_and_png(
+            drawing, view.rows(drawing.table), f"{name}-{k}", f"{alt} ({view.label})", size
+        )
+        panels.append((view.label, svg))
+        png = png or png_
+    return Shown(lab, Panels(name, panels, png), caption, note=drawing.note, table=drawing.table)
 
 
 def control(
-    lab: Lab, table: str, by: str, draw: DrawAt, *, alt: str, size: tuple[float, float] = (5.6, 3.1)
-) -> Panels:
-    """Draw the rows of `table` with `draw(figure, rows, value)` for each value of their column `by`.
+    lab: Lab, by: str, drawing: Drawing, *, caption: str, alt: str, size: tuple[float, float] = SIZE
+) -> Shown:
+    """Show a drawing for each value of the column `by`, which the reader chooses.
 
-    The reader chooses the value, by mouse or arrow keys, without a kernel: all frames are in the page. `rows`
-    are those of all values, so that every frame can have the same axes; `{value}` in `alt` is replaced.
+    By mouse or arrow keys, without a kernel: all frames are in the page. The rows drawn are those of all
+    values, so that every frame can have the same axes; `{value}` in `alt` is replaced.
     """
-    name = _name(lab, table, alt) + "-control"
+    name = _name(lab, drawing.table, alt) + "-control"
     panels, png = [], b""
-    for k, view in enumerate(lab.views()):
-        rows = view.rows(table)
+    for k, view in enumerate(lab.views(drawing.table)):
+        rows = view.rows(drawing.table)
         frames: list[tuple[str, str]] = []
         for value in dict.fromkeys(row[by] for row in rows):
+            told = f"{alt.replace('{value}', str(value))} ({view.label})"
             frame = f"{name}-{k}-{len(frames)}"
-            with _style(frame):
-                drawn = Figure(figsize=size, layout="constrained")
-                draw(drawn, rows, value)
-                told = f"{alt.replace('{value}', str(value))} ({view.label})"
-                frames.append((str(value), _svg(drawn, frame, told)))
-                png = png or _png(drawn)
+            svg, png_ = svg_and_png(drawing, rows, frame, told, size, value)
+            frames.append((str(value), svg))
+            png = png or png_
         panels.append((view.label, Panels(f"{name}-{k}", frames, png, legend=by).html()))
-    return Panels(name, panels, png)
+    return Shown(lab, Panels(name, panels, png), caption, note=drawing.note, table=drawing.table)
+
+
+class Shown:
+    """A numbered figure with caption and address; on a page with a link to the rows of `table` as CSV."""
+
+    def __init__(self, lab: Lab, panels: Panels, caption: str, *, note: str = "", table: str = "") -> None:
+        self.lab, self.panels, self.caption, self.note, self.table = lab, panels, caption, note, table
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/html": self.html(), "image/png": self.panels.png}
+
+    def html(self) -> str:
+        """Return the figure as HTML."""
+        number = self.lab.figure_number(self.panels.name)
+        parts = [f'<a href="#figure-{number}"><b>Figure {number}.</b></a>']
+        parts += [escape(text) for text in (self.caption, self.note) if text]
+        if self.lab.on_page:
+            [(view, _)] = self.panels.panels
+            parts.append(f"<i>{escape(view[0].upper() + view[1:])}.</i>")
+            if self.table and self.lab.recorded:
+                chapter = self.lab.chapter
+                address = "../" * chapter.page.count("/") + rows_file(chapter, self.table)
+                parts.append(f'<a class="lk-rows" href="{address}" download>Rows as CSV</a>')
+        caption = f"<figcaption>{' '.join(parts)}</figcaption>"
+        return f'<figure class="lk-figure" id="figure-{number}">{self.panels.html()}{caption}</figure>'
+
+
+def svg_and_png(
+    drawing: Drawing, rows: list[Row], name: str, alt: str, size: tuple[float, float], *value: Any
+) -> tuple[str, bytes]:
+    """Return a drawing of `rows` as inline SVG, its ids beginning with `name`, and as PNG."""
+    with _style(name):
+        made = Figure(figsize=size, layout="constrained")
+        drawing.draw(made, rows, *value)
+        return _svg(made, name, alt), _png(made)
 
 
 def _name(lab: Lab, table: str, alt: str) -> str:
@@ -100,10 +149,10 @@ def _style(salt: str) -> AbstractContextManager[None]:
     return mpl.rc_context(_STYLE | {"svg.hashsalt": salt})
 
 
-def _svg(drawn: Figure, name: str, alt: str) -> str:
-    """Return `drawn` as an inline SVG that takes the page's text colour and is described by `alt`."""
+def _svg(made: Figure, name: str, alt: str) -> str:
+    """Return `made` as an inline SVG that takes the page's text colour and is described by `alt`."""
     buffer = io.StringIO()
-    drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace(_INK, "currentColor")
@@ -113,13 +162,13 @@ def _svg(drawn: Figure, name: str, alt: str) -> str:
     svg = re.sub(r'(href="#|url\(#)([\w-]+)', rf"\g<1>{name}-\g<2>", svg)
     # Small enough for letters that can be read on a phone; on a wide page the figure grows by a fifth.
     svg = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", svg, count=2)
-    style = f"width:100%;max-width:{1.2 * drawn.get_figwidth():.1f}in;height:auto"
+    style = f"width:100%;max-width:{1.2 * made.get_figwidth():.1f}in;height:auto"
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" style="{style}"', 1)
 
 
-def _png(drawn: Figure) -> bytes:
+def _png(made: Figure) -> bytes:
     buffer = io.BytesIO()
-    drawn.set_layout_engine("none")  # drawing the SVG has laid it out: not again
-    FigureCanvasAgg(drawn)
-    drawn.savefig(buffer, format="png", dpi=150, facecolor="white")
+    made.set_layout_engine("none")  # drawing the SVG has laid it out: not again
+    FigureCanvasAgg(made)
+    made.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()

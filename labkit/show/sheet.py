@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from labkit.lab.session import Lab
+from labkit.show.figure import Shown
 from labkit.show.tabs import Panels
 
 _IMAGE = (
@@ -31,14 +32,11 @@ def grid(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
     return torch.cat(lines)[:-gap, :-gap]
 
 
-def sheet(lab: Lab, table: str, *, alt: str) -> Panels:
-    """Show the picture kept for `table`: that of recorded seed 0, and this run's in a second tab."""
+def sheet(lab: Lab, table: str, *, caption: str, alt: str) -> Shown:
+    """Show the picture kept for `table`: that of recorded seed 0, and in a notebook this run's first."""
     panels, pictures = [], []
-    for view in lab.views():
-        png = lab.picture(view.records[0], table)
-        if png is None:  # seed 0 is not recorded
-            continue
-        described = escape(f"{alt} ({view.label})")
-        panels.append((view.label, _IMAGE.format(base64.b64encode(png).decode(), described)))
+    for label, png in lab.pictures(table):
+        described = escape(f"{alt} ({label})")
+        panels.append((label, _IMAGE.format(base64.b64encode(png).decode(), described)))
         pictures.append(png)
-    return Panels(f"{lab.chapter.number}-{table}-sheet".lower(), panels, pictures[0])
+    return Shown(lab, Panels(f"{lab.chapter.number}-{table}-sheet".lower(), panels, pictures[0]), caption)

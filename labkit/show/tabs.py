@@ -13,7 +13,8 @@ _STYLE = (
     ".lk-tabs>label{border-bottom:3px solid transparent}"
     ".lk-tabs>input:checked+label{border-bottom-color:#2a7ab9;font-weight:600}"
     ".lk-tabs>input:focus-visible+label{outline:2px solid #2a7ab9}"
-    ".lk-tabs>div{display:none;overflow-x:auto}.lk-tabs svg,.lk-tabs img{max-width:100%;height:auto}"
+    ".lk-tabs>div{display:none;overflow-x:auto}.lk-one>div{display:block}"
+    ".lk-tabs svg,.lk-tabs img{max-width:100%;height:auto}"
     ".lk-control{border:0;margin:.3em 0;padding:0;min-width:0}"
     ".lk-control>legend{float:left;width:auto;margin:0 .6em 0 0;padding:.25em 0;font-size:1em}"
     ".lk-control>label{border:1px solid currentColor;border-radius:4px;margin:0 .15em .3em}"
@@ -36,7 +37,9 @@ class Panels:
         return {"text/html": self.html(), "image/png": self.png}
 
     def html(self) -> str:
-        """Return the tabs as HTML; radio buttons make them work by keyboard."""
+        """Return the tabs as HTML; radio buttons make them work by keyboard. A single one needs no tab."""
+        if len(self.panels) == 1 and not self.legend:
+            return f'<style>{_STYLE}</style><div class="lk-tabs lk-one"><div>{self.panels[0][1]}</div></div>'
         group = f"lk-{self.name}"
         shown, parts = [], []
         for k, (label, _) in enumerate(self.panels):

@@ -74,7 +74,8 @@ async def _side_by_side(waiting: dict[Chapter, Any], limit: int, cache: JupyterC
             client = _Client(notebook, timeout=limit, record_timing=False)
             try:
                 await client.async_execute(
-                    cwd=str(chapter.source.parent), env=os.environ | {"OMP_NUM_THREADS": "1"}
+                    cwd=str(chapter.source.parent),
+                    env=os.environ | {"OMP_NUM_THREADS": "1", "LABKIT_PAGE": "1"},
                 )
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 LOG.info("%s", error)  # with its traceback

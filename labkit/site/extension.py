@@ -30,6 +30,7 @@ from labkit.site.keys import chapter_key, keyed
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
+from labkit.site.rows import write_rows
 
 SOLUTION = ("Show the solution", "Hide the solution")
 
@@ -43,6 +44,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", fold_solutions)
     # After the theme has made its buttons, at 501.
     app.connect("html-page-context", open_notebooks, priority=900)
+    app.connect("build-finished", write_rows)
     setup_failures(app)
     setup_maths(app)
     setup_page(app)

@@ -1,4 +1,4 @@
-"""Directives made from all records: the chapters, which of their claims reproduced, what was run where.
+"""Directives made from all records: the chapters, what they found, what was run where.
 
 ```{chapters}
 ```
@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
@@ -23,15 +24,11 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from labkit.chapters.chapter import chapters
-from labkit.lab.claims import Verdict
-from labkit.lab.report import claim_anchor, effect_text
+from labkit.lab.report import SIGNS, claim_anchor, verdict
 from labkit.lab.standing import Standing, standings
 from labkit.site.directives.recorded import recorded_runs, rehearsals
-from labkit.site.directives.tables import Cell, table
+from labkit.site.directives.tables import table
 from labkit.site.keys import KEY, records_key
-
-# A sign and a word for each verdict; the colour, which book.css gives in each theme, only comes on top.
-SIGNS: dict[Verdict, str] = {"reproduced": "✓", "not reproduced": "✗", "undecided": "?"}
 
 
 class placeholder(nodes.General, nodes.Element):  # type: ignore[misc]
@@ -83,47 +80,79 @@ def _standings(app: Sphinx) -> list[Standing]:
     return standings(Path(app.srcdir))
 
 
-def _chapters(app: Sphinx, docname: str, found: list[Standing]) -> nodes.table:
-    """Return a table of the chapters in the folder of the page: question, cost and counts of verdicts."""
-    folder, rows = docname.rpartition("/")[0], list[list[Cell]]()
+def _chapters(app: Sphinx, docname: str, found: list[Standing]) -> nodes.raw:
+    """Return a card for each chapter in the folder of the page: picture, question, answer, verdicts, cost."""
+    folder, cards = docname.rpartition("/")[0], ""
     for chapter in chapters(Path(app.srcdir)):
         if not chapter.page.startswith(f"{folder}/"):
             continue
         page = app.builder.get_relative_uri(docname, chapter.page)
-        title = nodes.reference("", f"{chapter.number} {chapter.title()}", refuri=page)
+        picture, answer = _in_short(app.env.get_doctree(chapter.page))
         # The largest profile comes first.
         standing = next((each for each in found if each.chapter == chapter), None)
-        rows.append(
-            [title, chapter.question(), *(_found(standing) if standing else ["not yet recorded", "–"])]
-        )
-    return table(["Chapter", "Question", "Cost", "Found"], rows)
+        told = [
+            f'<h3><a href="{page}">{chapter.number} {escape(chapter.title())}</a></h3>',
+            f"<p>{escape(chapter.question())}</p>",
+            f"<p><b>{answer}</b></p>" if answer else "",
+            f'<p class="lk-counts">{"<br>".join(_found(standing) if standing else ["not yet recorded"])}</p>',
+        ]
+        thumb = f'<div class="lk-thumb" aria-hidden="true">{picture}</div>' if picture else ""
+        cards += f'<article class="lk-card">{thumb}<div>{"".join(told)}</div></article>'
+    return nodes.raw("", f'<div class="lk-cards">{cards}</div>', format="html")
 
 
-def _found(standing: Standing) -> list[Cell]:
-    """Return what a seed of the recorded runs cost, and how many of their claims got each verdict."""
+def _in_short(page: nodes.document) -> tuple[str, str]:
+    """Return the picture of a chapter's first screen as SVG, and its answer; empty where it has none."""
+    picture, answer = "", ""
+    for cell in page.findall(nodes.container):
+        if "tag_in-short" not in cell["classes"]:
+            continue
+        for html in cell.findall(nodes.raw):
+            if found := re.search(r"<svg .*?</svg>", html.astext(), re.DOTALL):
+                picture = picture or found[0].replace('role="img" ', 'focusable="false" ', 1)
+        for paragraph in cell.findall(nodes.paragraph):
+            inside = False
+            for node in paragraph.children:
+                if isinstance(node, nodes.raw):
+                    inside = "lk-answer" in node.astext() or (inside and "</span>" not in node.astext())
+                elif inside:
+                    answer += node.astext()
+    return picture, escape(answer)
+
+
+def _found(standing: Standing) -> list[str]:
+    """Return how many of the primary claims got each verdict, and what a seed of the recorded runs cost."""
     minutes = sum(record.seconds for record in standing.records) / len(standing.records) / 60
-    counts = Counter(judgement.verdict for judgement in standing.judgements())
-    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict])
+    counts = _counts(standing, primary=True)
+    verdicts = ", ".join(f"{counts[word]} {word}" for word in SIGNS if counts[word])
     seeds = f"{len(standing.records)} seed{'s' * (len(standing.records) > 1)}"
-    return [f"{standing.profile}, {seeds} of {minutes:.0f} minutes", verdicts or "no claims"]
+    return [verdicts or "no primary claims", f"{standing.profile}, {seeds} of {minutes:.0f} minutes"]
+
+
+def _counts(standing: Standing, *, primary: bool) -> Counter[str]:
+    return Counter(
+        judgement.word
+        for judgement in standing.judgements()
+        if judgement.claim.primary is primary and not judgement.claim.control
+    )
 
 
 def _scoreboard(app: Sphinx, docname: str, found: list[Standing]) -> Iterator[nodes.Node]:
     """Yield a table with a row for each chapter and profile, then for each of them its claims, folded."""
+    used = [word for word in SIGNS if any(_counts(standing, primary=True)[word] for standing in found)]
     rows = []
     for standing in found:
-        counts = Counter(judgement.verdict for judgement in standing.judgements())
+        counts = _counts(standing, primary=True)
         page = app.builder.get_relative_uri(docname, standing.chapter.page)
         name = nodes.inline("", "", nodes.reference("", _name(standing), refuri=page))
         if standing.code.changed:
             name += [nodes.Text(", "), nodes.strong(text=standing.code.word)]
-        counted = [str(counts[verdict]) for verdict in SIGNS]
-        rows.append([name, str(len(standing.records)), *counted])
-    yield table(["Chapter", "Seeds", *map(_verdict, SIGNS)], rows)
+        rows.append([name, str(len(standing.records)), *(str(counts[word]) for word in used)])
+    yield table(["Chapter", "Seeds", *map(_verdict, used)], rows)
     for standing in found:
         opening = f'<details style="margin-bottom: 1rem"><summary>{_name(standing)}, claim by claim</summary>'
         yield nodes.raw("", opening, format="html")
-        yield table(["", "Claim", "Effect", "Verdict"], list(_claims(app, docname, standing)))
+        yield nodes.bullet_list("", *_claims(app, docname, standing), classes=["lk-claims"])
         yield nodes.paragraph(text=f"Code: {standing.code.sentence}.")
         yield nodes.raw("", "</details>", format="html")
 
@@ -132,15 +161,21 @@ def _name(standing: Standing) -> str:
     return f"{standing.chapter.number} {standing.profile}"
 
 
-def _claims(app: Sphinx, docname: str, standing: Standing) -> Iterator[list[Cell]]:
+def _claims(app: Sphinx, docname: str, standing: Standing) -> Iterator[nodes.list_item]:
+    """Yield an item for each claim: verdict, sentence with a link to its place, effect."""
     chapter = standing.chapter.page
     page, anchors = app.builder.get_relative_uri(docname, chapter), _anchors(app.env.get_doctree(chapter))
-    for judgement in standing.judgements():
+    judged = [judgement for judgement in standing.judgements() if not judgement.claim.control]
+    for judgement in sorted(judged, key=lambda judgement: not judgement.claim.primary):
         claim = judgement.claim
-        # A stale record may hold a claim that the chapter makes no more.
+        # A page shows the claims of the parts it tells of.
         place = next((f"#{name}" for name in (claim_anchor(claim), "results") if name in anchors), "")
-        link = nodes.reference("", claim.text, refuri=page + place)
-        yield [claim.row, link, effect_text(judgement), _verdict(judgement.verdict)]
+        link = nodes.reference("", f"{claim.text}.", refuri=page + place)
+        kind = " (primary)" if claim.primary else ""
+        told = nodes.Text(f" {claim.row}{kind}: {judgement.text}")
+        yield nodes.list_item(
+            "", nodes.paragraph("", "", _verdict(judgement.word), nodes.Text(" "), link, told)
+        )
 
 
 def _anchors(page: nodes.document) -> set[str]:
@@ -151,7 +186,5 @@ def _anchors(page: nodes.document) -> set[str]:
     return anchors
 
 
-def _verdict(verdict: Verdict) -> nodes.Node:
-    name = f"lk-{verdict.replace(' ', '-')}"
-    mark = f'<b aria-hidden="true" class="{name}">{SIGNS[verdict]}</b>&nbsp;{verdict}'
-    return nodes.raw("", mark, format="html")
+def _verdict(word: str) -> nodes.raw:
+    return nodes.raw("", verdict(word), format="html")

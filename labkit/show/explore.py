@@ -1,0 +1,49 @@
+"""Something to play with: frames on a page, sliders that compute in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from IPython.display import HTML, display
+
+from labkit.lab.record import Row
+from labkit.lab.session import Lab
+from labkit.show.figure import SIZE, DrawAt, control, drawn, svg_and_png
+
+
+def explore(
+    lab: Lab,
+    table: str,
+    by: str,
+    draw: DrawAt,
+    *,
+    live: Callable[..., list[Row]],
+    controls: Mapping[str, Any],
+    caption: str,
+    alt: str,
+    size: tuple[float, float] = SIZE,
+) -> Any:
+    """Show `draw(figure, rows, value)` for a value of `by` that the reader chooses.
+
+    On a page of the book the values and rows are those recorded as `table`. In a notebook there is a control
+    for each argument of `live`, as ipywidgets makes them of ``(least, most, step)``, of a list of choices or
+    of a truth value, and `live(**arguments)` computes the rows on the networks of this run.
+    """
+    if lab.on_page:
+        return control(lab, by, drawn(table, draw), caption=caption, alt=alt, size=size)
+    import ipywidgets  # a page does without
+
+    def show(**arguments: Any) -> None:
+        rows = live(**arguments)
+        value = rows[0][by]
+        told = f"{alt.replace('{value}', str(value))} (computed now)"
+        svg, _ = svg_and_png(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)
+        display(HTML(svg))
+
+    made = ipywidgets.interactive(show, **controls)
+    for widget in made.children[:-1]:
+        if hasattr(widget, "continuous_update"):  # computing takes a moment: once, when the hand lets go
+            widget.continuous_update = False
+    made.update()
+    return made
