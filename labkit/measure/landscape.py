@@ -37,10 +37,8 @@ def top_eigenvalue(
         length = joint_norm(product) + 1e-12
         vector = [part / length for part in product]
         product = torch.autograd.grad(gradients, parameters, vector, retain_graph=True)
-        before, eigenvalue = (
-            eigenvalue,
-            sum((v * p).sum().item() for v, p in zip(vector, product, strict=True)),
-        )
+        before = eigenvalue
+        eigenvalue = sum((v * p).sum().item() for v, p in zip(vector, product, strict=True))
         change = abs(eigenvalue - before) / (abs(eigenvalue) + 1e-12)
         if change <= tolerance:
             break
