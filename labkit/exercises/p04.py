@@ -75,7 +75,7 @@ def sam_step(answer: Callable[[nn.Module, Callable[[], Tensor], Optimizer, float
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = model.loss()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss.detach()
 
         sam.step(closure)
@@ -135,7 +135,7 @@ def mean_curvature(answer: Callable[[Callable[[Tensor], Tensor], int, int], floa
     root = torch.randn(20, 20, generator=generator, dtype=torch.float64)
     for matrix in (torch.diag(torch.arange(1.0, 7).double()), root @ root.T):
         n, mean = len(matrix), (matrix.trace() / len(matrix)).item()
-        asked = []
+        asked: list[Tensor] = []
 
         def product(v: Tensor, matrix: Tensor = matrix, asked: list[Tensor] = asked) -> Tensor:
             asked.append(v)
