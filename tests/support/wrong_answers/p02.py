@@ -32,12 +32,12 @@ WRONG = {
         "rate = gates.mean(0)\nreturn ((rate > 0) & (rate < 1)).float().mean().item()",
     ],
     "own_adaptive_claim": [
-        "return {'claim': 'gates help', 'control': 'no gates', 'effects': [1, 2], 'verdict': 'reproduced'}",
+        "return {'claim': 'gates help', 'control': 'no gates', 'effects': [1, 2], 'verdict': 'supported'}",
         "return {\n"
         "    'claim': 'Attention over kernels differs between the classes',\n"
         "    'control': 'shuffled labels',\n"
         "    'effects': [0.2, 0.1, -0.3],\n"
-        "    'verdict': 'reproduced',\n"
+        "    'verdict': 'supported',\n"
         "}",
     ],
 }
