@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,11 +15,15 @@ from labkit.models.parts import layer_weights
 from labkit.randomness import stream
 
 
-def top_eigenvalue(model: nn.Module, x: Tensor, y: Tensor, *, iterations: int = 20, seed: int = 0) -> float:
-    """Return the eigenvalue, largest in size, of the Hessian of the cross-entropy on (x, y), all parameters.
+def top_eigenvalue(
+    model: nn.Module, x: Tensor, y: Tensor, *, tolerance: float = 0.01, iterations: int = 100, seed: int = 0
+) -> tuple[float, float]:
+    """Return the eigenvalue, largest in size, of the Hessian of the cross-entropy on (x, y), and its change.
 
-    By power iteration from a random vector: the Hessian is never formed, its product with a vector is the
-    derivative of the gradient along it (Pearlmutter 1994). Eval mode; `model` stays as it is.
+    The Hessian is that of all parameters, in eval mode; `model` stays as it is. Power iteration from a random
+    vector: the Hessian is never formed, its product with a vector is the derivative of the gradient along it
+    (Pearlmutter 1994). It ends when an iteration changes the eigenvalue by at most the share `tolerance`, or
+    after so many `iterations`. The second number is that last change, a share: has it settled?
     """
     model = copy.deepcopy(model).eval()
     parameters = list(model.parameters())
@@ -27,13 +32,17 @@ def top_eigenvalue(model: nn.Module, x: Tensor, y: Tensor, *, iterations: int = 
     product: Sequence[Tensor] = [
         torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device) for p in parameters
     ]
-    eigenvalue = torch.zeros(())
+    eigenvalue, change = 0.0, math.inf
     for _ in range(iterations):
         length = joint_norm(product) + 1e-12
         vector = [part / length for part in product]
         product = torch.autograd.grad(gradients, parameters, vector, retain_graph=True)
-        eigenvalue = torch.stack([(v * p).sum() for v, p in zip(vector, product, strict=True)]).sum()
-    return eigenvalue.item()
+        before = eigenvalue
+        eigenvalue = sum((v * p).sum().item() for v, p in zip(vector, product, strict=True))
+        change = abs(eigenvalue - before) / (abs(eigenvalue) + 1e-12)
+        if change <= tolerance:
+            break
+    return eigenvalue, change
 
 
 def filter_direction(weights: Sequence[Tensor], generator: Generator) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +17,9 @@ from labkit.measure.ascent import uphill
 from labkit.measure.predict import accuracy
 from labkit.models.parts import layer_weights, put
 from labkit.randomness import stream
+
+# Which tensors of a network are moved: noise, adversary and rounding have to move the same ones.
+Moved = Callable[[nn.Module], Sequence[Tensor]]
 
 
 def gaussian(weights: Sequence[Tensor], scale: float, generator: Generator) -> list[Tensor]:
@@ -74,32 +77,48 @@ def noisy_accuracies(
 
 
 def worst_nearby(
-    model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    rho: float,
+    *,
+    moved: Moved = layer_weights,
+    steps: int = 10,
+    norm: float = 2.0,
 ) -> nn.Module:
     """Return a copy of `model` with the weights within `rho` whose cross-entropy on (x, y) is highest.
 
-    It is the highest that `steps` steps of `uphill` come by, over all parameters jointly, in eval mode.
+    It is the highest that `steps` steps of `uphill` come by, over the tensors that `moved` names, jointly, in
+    eval mode: those that `gaussian` and `quantized` move, or all with `lambda net: list(net.parameters())`.
     """
     model = copy.deepcopy(model).eval()
-    parameters = list(model.parameters())
-    weights = [parameter.detach().clone() for parameter in parameters]
-    offsets, highest, worst = [torch.zeros_like(weight) for weight in weights], -math.inf, weights
+    tensors = moved(model)
+    start = [tensor.detach().clone() for tensor in tensors]
+    offsets, highest, worst = [torch.zeros_like(tensor) for tensor in start], -math.inf, start
     for _ in range(steps + 1):
-        moved = [weight + offset for weight, offset in zip(weights, offsets, strict=True)]
-        put(parameters, moved)
+        here = [tensor + offset for tensor, offset in zip(start, offsets, strict=True)]
+        put(tensors, here)
         loss = F.cross_entropy(model(x), y)
         if loss.item() > highest:
-            highest, worst = loss.item(), moved
-        offsets = uphill(offsets, torch.autograd.grad(loss, parameters), rho, steps, norm)
-    put(parameters, worst)
+            highest, worst = loss.item(), here
+        offsets = uphill(offsets, torch.autograd.grad(loss, tensors), rho, steps, norm)
+    put(tensors, worst)
     return model
 
 
 def loss_rise(
-    model: nn.Module, x: Tensor, y: Tensor, rho: float, *, steps: int = 10, norm: float = 2.0
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    rho: float,
+    *,
+    moved: Moved = layer_weights,
+    steps: int = 10,
+    norm: float = 2.0,
 ) -> float:
     """Return by how much the cross-entropy on (x, y), in nats, rises at `worst_nearby`. `model` stays."""
-    worst, here = worst_nearby(model, x, y, rho, steps=steps, norm=norm), copy.deepcopy(model).eval()
+    worst = worst_nearby(model, x, y, rho, moved=moved, steps=steps, norm=norm)
+    here = copy.deepcopy(model).eval()
     with torch.no_grad():
         return (F.cross_entropy(worst(x), y) - F.cross_entropy(here(x), y)).item()
 

@@ -133,15 +133,29 @@ def test_the_loss_rises_more_in_a_larger_ball_and_more_than_at_random_points_of_
 @pytest.mark.parametrize("norm", [2, math.inf])
 def test_the_worst_weights_nearby_lie_in_the_ball_and_their_loss_has_risen_so_far(norm: float) -> None:
     net, x, y = small()
-    before, start = copy.deepcopy(net.state_dict()), [p.detach().clone() for p in net.parameters()]
+    before, start = copy.deepcopy(net.state_dict()), [w.detach().clone() for w in layer_weights(net)]
     worst = worst_nearby(net, x, y, 0.1, norm=norm)
     assert unchanged(net, before)
     assert not worst.training
-    moved = torch.cat([(q - p).flatten() for p, q in zip(start, worst.parameters(), strict=True)])
+    moved = torch.cat([(v - w).flatten() for w, v in zip(start, layer_weights(worst), strict=True)])
     assert moved.norm(p=norm).item() == pytest.approx(0.1, rel=1e-6)
     rise = F.cross_entropy(worst(x), y) - F.cross_entropy(net.eval()(x), y)
     assert rise.item() == pytest.approx(loss_rise(net, x, y, 0.1, norm=norm), rel=1e-12)
     assert rise.item() > 0
+
+
+def test_an_adversary_moves_the_tensors_it_was_given_and_no_other() -> None:
+    net, x, y = small()
+    weights = {"0.weight", "3.weight"}  # what noise and rounding move, too
+
+    def changed(worst: nn.Module) -> set[str]:
+        return {name for name, p in worst.named_parameters() if not torch.equal(p, net.get_parameter(name))}
+
+    assert changed(worst_nearby(net, x, y, 0.1)) == weights
+    assert changed(worst_nearby(net, x, y, 0.1, moved=lambda model: [model[1].bias])) == {"1.bias"}
+    everything = lambda model: list(model.parameters())  # noqa: E731
+    assert changed(worst_nearby(net, x, y, 0.1, moved=everything)) == {n for n, _ in net.named_parameters()}
+    assert loss_rise(net, x, y, 0.1, moved=everything) > loss_rise(net, x, y, 0.1)
 
 
 def test_the_top_eigenvalue_is_that_of_the_full_hessian() -> None:
@@ -159,9 +173,22 @@ def test_the_top_eigenvalue_is_that_of_the_full_hessian() -> None:
     largest = eigenvalues[eigenvalues.abs().argmax()].item()
     net.train()
     before = copy.deepcopy(net.state_dict())
-    assert top_eigenvalue(net, x, y, iterations=300) == pytest.approx(largest, rel=1e-6)
+    value, change = top_eigenvalue(net, x, y, tolerance=1e-12, iterations=2000)
+    assert value == pytest.approx(largest, rel=1e-6)
+    assert change <= 1e-12
     assert unchanged(net, before)
     assert net.training
+
+
+def test_power_iteration_ends_when_it_has_settled_and_says_how_far_it_has() -> None:
+    net, x, y = small()
+    exact, _ = top_eigenvalue(net, x, y, tolerance=1e-12, iterations=2000)
+    rough, change = top_eigenvalue(net, x, y, tolerance=0.05)
+    assert change <= 0.05
+    assert rough != exact
+    assert rough == pytest.approx(exact, rel=0.2)
+    assert top_eigenvalue(net, x, y, iterations=1)[1] == pytest.approx(1)  # from zero: everything is change
+    assert top_eigenvalue(net, x, y, tolerance=0.0, iterations=3)[1] > 0
 
 
 def test_directions_have_filters_as_long_as_those_of_the_weights(model: ResNet) -> None:
@@ -200,6 +227,22 @@ def test_quantised_weights_are_those_of_torch(bits: int, model: ResNet) -> None:
         assert (quantize(weight, bits) - weight).abs().max() <= step / 2 * (1 + 1e-5)
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_weights_quantised_by_channel_are_those_of_torch(bits: int, model: ResNet) -> None:
+    most = 2 ** (bits - 1) - 1
+    for weight in layer_weights(model):
+        steps = weight.detach().abs().flatten(1).amax(1) / most
+        zeros = torch.zeros(len(weight), dtype=torch.int32)
+        expected = torch.fake_quantize_per_channel_affine(weight, steps, zeros, 0, -most, most)
+        torch.testing.assert_close(quantize(weight, bits, per_channel=True), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_quantised_by_channel_by_hand() -> None:
+    weight = torch.tensor([[-0.9, 0.6, 0.1], [0.05, -0.04, 0.03], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[-0.9, 0.6, 0.0], [0.05, -0.1 / 3, 0.1 / 3], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(quantize(weight, 3, per_channel=True), expected)
+
+
 def test_quantised_by_hand() -> None:
     weight = torch.tensor([[-0.9, 0.6, 0.1], [0.5, -0.4, 0.0]])
     torch.testing.assert_close(quantize(weight, 3), torch.tensor([[-0.9, 0.6, 0.0], [0.6, -0.3, 0.0]]))
@@ -216,6 +259,9 @@ def test_a_quantised_model_is_a_copy_with_all_layers_quantised(model: ResNet) ->
     layers = layer_weights(coarse)
     for weight, old in zip(layers, layer_weights(model), strict=True):
         assert torch.equal(weight, quantize(old, 4))
+    by_channel = layer_weights(quantized(model, 4, per_channel=True))
+    for weight, old in zip(by_channel, layer_weights(model), strict=True):
+        assert torch.equal(weight, quantize(old, 4, per_channel=True))
     ids = {id(weight) for weight in layers}
     others = [(name, p) for name, p in coarse.named_parameters() if id(p) not in ids]
     assert others
