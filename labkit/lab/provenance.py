@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ NOT_COMPUTING = (
     "labkit.site",
 )
 SILENT = frozenset({"bootstrap", "claims", "figure", "in-short"})  # tags of cells that compute nothing
-# What opening a lab does that changes results.
+# What opening a lab does that changes results, and what a lab hands out by calling code of its own.
 ALWAYS = ("labkit.randomness.seeded",)
+HANDED_OUT = {".pretrained(": "labkit.models.pretrained.pretrained"}
 # Modules whose version may change a result, and what we call the library.
 COMPUTING = {
     "torch": "torch",
@@ -67,7 +69,13 @@ def reach(chapter: Chapter, profile: Profile) -> Reach:
 
 @lru_cache(maxsize=256)  # many records and pages ask for the same; all chapters at two profiles must fit
 def _reach(cells: tuple[Cell, ...], profile: Profile, files: tuple[tuple[str, str], ...]) -> Reach:
-    return Reach(cells, profile, dict(files).get, NOT_COMPUTING, ALWAYS)
+    return Reach(cells, profile, dict(files).get, NOT_COMPUTING, _always(cells))
+
+
+def _always(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Return the paths of what an experiment reaches without naming it."""
+    asked = (path for text, path in HANDED_OUT.items() if any(c.computes and text in c.source for c in cells))
+    return (*ALWAYS, *asked)
 
 
 @lru_cache(maxsize=64)
@@ -76,7 +84,8 @@ def reach_at(chapter: Chapter, profile: Profile, sha: str) -> Reach:
 
     Raises LabkitError where the repository does not have the commit, or the commit not the chapter.
     """
-    return Reach(cells_at(chapter, sha), profile, commit_files(chapter.root, sha).get, NOT_COMPUTING, ALWAYS)
+    cells = cells_at(chapter, sha)
+    return Reach(cells, profile, commit_files(chapter.root, sha).get, NOT_COMPUTING, _always(cells))
 
 
 def cells_at(chapter: Chapter, sha: str) -> list[Cell]:
