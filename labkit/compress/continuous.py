@@ -57,7 +57,11 @@ def hard_mask(masks: dict[str, SoftMask]) -> Mask:
 
 
 def penalised(masks: dict[str, SoftMask], strength: float) -> Loss:
-    """Return the loss cross-entropy + strength * sum of all gates."""
+    """Return the loss cross-entropy + strength * sum of all gates.
+
+    The authors' strength, 1e-8, moves a gate by less than 1e-4 in a few hundred steps: what closes gates then
+    is the cross-entropy.
+    """
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         return cross_entropy(model, batch) + strength * sum(mask.gate().sum() for mask in masks.values())

@@ -64,6 +64,39 @@ def prune_layerwise(mask: Mask, scores: Mapping[str, Tensor], fraction: float) -
     }
 
 
+def prune_by_shape(mask: Mask, scores: Mapping[str, Tensor], fraction: float) -> Mask:
+    """Remove `fraction` of the weights still kept, small layers at a lower rate: the lowest scores in each.
+
+    A layer of n_in x n_out x h x w weights keeps a share proportional to (n_in + n_out + h + w) / (n_in n_out
+    h w), at most all: the Erdos-Renyi-kernel densities (Evci et al. 2020). Each layer rounds for itself.
+    """
+    shares = _shares_by_shape({name: tensor.shape for name, tensor in mask.items()}, fraction, kept(mask))
+    pruned = {}
+    for name, tensor in mask.items():
+        there = int(tensor.sum().item())
+        stay = min(round(shares[name] * tensor.numel()), there)
+        pruned[name] = _prune(tensor.flatten(), scores[name].flatten(), 1 - stay / max(1, there)).view_as(
+            tensor
+        )
+    return pruned
+
+
+def _shares_by_shape(shapes: Mapping[str, torch.Size], fraction: float, there: int) -> dict[str, float]:
+    """Return which share of each tensor stays when `fraction` of `there` weights go."""
+    wanted = (1 - _checked(fraction)) * there
+    whole: set[str] = set()  # layers that would have to keep more than they hold
+    while True:
+        rest = [name for name in shapes if name not in whole]
+        left = wanted - sum(shapes[name].numel() for name in whole)
+        scale = left / max(1, sum(sum(shapes[name]) for name in rest))
+        fuller = {name for name in rest if scale * sum(shapes[name]) > shapes[name].numel()}
+        if not fuller:
+            return dict.fromkeys(whole, 1.0) | {
+                name: scale * sum(shapes[name]) / shapes[name].numel() for name in rest
+            }
+        whole |= fuller
+
+
 def shuffled(mask: Mask, generator: Generator) -> Mask:
     """Return a mask that keeps as many weights of each tensor as `mask`, at random places."""
     return {
@@ -76,13 +109,17 @@ def shuffled(mask: Mask, generator: Generator) -> Mask:
 
 def _prune(mask: Tensor, scores: Tensor, fraction: float) -> Tensor:
     """Return the flat `mask` without the lowest-scored `fraction` of its True entries."""
-    if not 0 <= fraction <= 1:
-        raise LabkitError(f"the fraction to prune is {fraction}; allowed: 0 to 1")
     places = mask.nonzero().flatten()
-    lowest = scores.flatten()[places].argsort(stable=True)[: round(fraction * len(places))]
+    lowest = scores.flatten()[places].argsort(stable=True)[: round(_checked(fraction) * len(places))]
     pruned = mask.clone()
     pruned[places[lowest]] = False
     return pruned
+
+
+def _checked(fraction: float) -> float:
+    if not 0 <= fraction <= 1:
+        raise LabkitError(f"the fraction to prune is {fraction}; allowed: 0 to 1")
+    return fraction
 
 
 class KeepMask(Callback):

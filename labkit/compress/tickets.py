@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from labkit.compress.masks import Mask, Prune, everything, prunable, prune_global, weights_of
 
 
+def magnitudes(model: nn.Module) -> dict[str, Tensor]:
+    """Return |w| of each prunable weight of `model`."""
+    return {name: weight.abs() for name, weight in weights_of(model, prunable(model)).items()}
+
+
 def iterative_pruning(
     model: nn.Module,
-    rounds: int,
-    fraction: float,
+    fractions: Sequence[float],
     *,
     rewind_to: Mapping[str, Tensor] | None,
     prune: Prune = prune_global,
+    score: Callable[[nn.Module], Mapping[str, Tensor]] = magnitudes,
 ) -> Iterator[tuple[int, Mask]]:
-    """Yield (round, mask) for rounds 1..`rounds`; the body of the loop trains `model` under the mask.
+    """Yield (round, mask) for rounds 1, 2, ...; the body of the loop trains `model` under the mask.
 
-    `model` comes trained dense. Each round removes `fraction` of the weights left, those of smallest
-    magnitude, so that (1 - fraction)^round of them remain; then it loads the state `rewind_to`, the
-    network's own at iteration 0 or k (late rewinding, Frankle et al. 2020). With None the weights stay as
-    trained (Han et al. 2015).
+    `model` comes trained dense. Each round scores the trained weights and removes the lowest: its entry of
+    `fractions`, 0..1, of the weights *left*, so that n rounds with p leave (1 - p)^n. Then it loads the state
+    `rewind_to`, the network's own at iteration 0 or k (late rewinding, Frankle et al. 2020). With None the
+    weights stay as trained (Han et al. 2015).
     """
-    names = prunable(model)
-    mask = everything(weights_of(model, names))
-    for number in range(1, rounds + 1):
-        magnitudes = {name: weight.abs() for name, weight in weights_of(model, names).items()}
-        mask = prune(mask, magnitudes, fraction)
+    mask = everything(magnitudes(model))
+    for number, fraction in enumerate(fractions, start=1):
+        mask = prune(mask, score(model), fraction)
         if rewind_to is not None:
             model.load_state_dict(rewind_to)
         yield number, mask

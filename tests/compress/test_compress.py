@@ -17,6 +17,7 @@ from labkit.compress.masks import (
     everything,
     kept,
     prunable,
+    prune_by_shape,
     prune_global,
     prune_layerwise,
     remaining,
@@ -94,6 +95,13 @@ def test_a_fraction_outside_0_to_1_is_refused() -> None:
         prune_global({"a": torch.ones(3, dtype=torch.bool)}, {"a": torch.ones(3)}, 1.5)
 
 
+def test_a_layer_that_would_keep_more_than_it_holds_keeps_all_and_the_others_share_the_rest() -> None:
+    scores = {"small": torch.rand(3, 2, 1, 1), "large": torch.rand(20, 20, 3, 3)}
+    mask = prune_by_shape(everything(scores), scores, 0.5)
+    # in proportion to 7 and 46 the small layer, of 6 weights, would keep 238
+    assert [kept({name: tensor}) for name, tensor in mask.items()] == [6, 1803 - 6]
+
+
 def test_shuffled_keeps_the_number_in_each_tensor_and_moves_the_places() -> None:
     mask = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
     other = shuffled(mask, Generator().manual_seed(0))
@@ -120,7 +128,7 @@ def test_tickets_start_from_the_state_they_are_rewound_to(model: ResNet, images:
     start = copy.deepcopy(model.state_dict())
     train(model, images, 4)
     names, seen = prunable(model), []
-    for number, mask in iterative_pruning(model, 3, 0.5, rewind_to=start):
+    for number, mask in iterative_pruning(model, [0.5] * 3, rewind_to=start):
         for key, value in model.state_dict().items():
             assert torch.equal(value, start[key]), f"{key} was not rewound"
         train(model, images, 3, KeepMask(mask))
@@ -135,9 +143,59 @@ def test_tickets_start_from_the_state_they_are_rewound_to(model: ResNet, images:
 def test_without_rewinding_the_weights_are_kept(model: ResNet, images: Images) -> None:
     train(model, images, 4)
     trained = copy.deepcopy(model.state_dict())
-    [(_, mask)] = iterative_pruning(model, 1, 0.5, rewind_to=None)
+    [(_, mask)] = iterative_pruning(model, [0.5], rewind_to=None)
     assert all(torch.equal(value, trained[key]) for key, value in model.state_dict().items())
     assert remaining(mask) == 0.5
+
+
+def test_rounds_score_the_trained_weights_each_time_and_by_whatever_they_are_told(
+    model: ResNet, images: Images
+) -> None:
+    start = copy.deepcopy(model.state_dict())
+    names, scored = prunable(model), []
+
+    def smallest_first(model: nn.Module) -> dict[str, Tensor]:
+        scored.append(weights_of(model, names))
+        return {name: -weight.abs() for name, weight in scored[-1].items()}
+
+    fractions = [0.5, 0.2, 0.9]
+    for number, mask in iterative_pruning(model, fractions, rewind_to=start, score=smallest_first):
+        before = scored[-1]
+        kept_largest = max(before[name][mask[name]].abs().max() for name in names)
+        pruned = torch.cat([before[name][~mask[name]].abs() for name in names])
+        assert kept_largest <= pruned[pruned > 0].min()  # zero are those of earlier rounds
+        assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items())
+        train(model, images, 2, KeepMask(mask))
+        assert len(scored) == number
+    assert not torch.equal(scored[1][names[0]], scored[2][names[0]])
+    left = sum(start[name].numel() for name in names)
+    for fraction in fractions:
+        left -= round(fraction * left)
+    assert kept(mask) == left
+
+
+def test_densities_by_shape_are_those_of_the_erdos_renyi_kernel(model: ResNet) -> None:
+    names = prunable(model)
+    weights = weights_of(model, names)
+    scores = {name: weight.abs() for name, weight in weights.items()}
+    mask = everything(weights)
+    total = kept(mask)
+    for fraction in (0.8, 0.5, 0.6):
+        wanted = (1 - fraction) * kept(mask)
+        mask = prune_by_shape(mask, scores, fraction)
+        # Evci et al. 2020: 1 - sparsity is proportional to (n_in + n_out + h + w) / (n_in n_out h w)
+        shares = {name: mask[name].double().mean().item() for name in names}
+        ratio = [
+            shares[name] * weight.numel() / sum(weight.shape)
+            for name, weight in weights.items()
+            if shares[name] < 1
+        ]
+        assert max(ratio) - min(ratio) <= max(1 / sum(weight.shape) for weight in weights.values())
+        assert abs(kept(mask) - wanted) <= len(names) / 2
+        for name, weight in weights.items():
+            pruned = weight.abs()[~mask[name]]
+            assert not len(pruned) or weight.abs()[mask[name]].min() >= pruned.max()
+    assert kept(mask) < 0.05 * total
 
 
 # The weights of a network of two layers before and after training, and which 3 of its 6 weights stay.

@@ -5,34 +5,77 @@ WRONG = {
         "return round(total * (1 - fraction * rounds))",  # a fraction of the first weights each time
         "return total * (1 - fraction) ** rounds",  # weights are whole
     ],
-    "rounds_needed": [
-        "return math.floor(math.log(target) / math.log(1 - fraction))",
-        "return math.ceil((1 - target) / fraction)",
-    ],
     "keep_largest": [
         "return weight.abs() > weight.abs().quantile(fraction)",  # ties all go
         "return weight > weight.median()",  # the sign does not matter
     ],
-    "same_sign_score": [
-        "return after.abs()",
-        "return before * after",
+    "scale_free_score": [
+        "return weight.abs() / weight.norm()",  # one factor for the whole layer
+        "return weight / weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)",  # the sign comes in
+        "return weight.abs() / weight.flatten(1).norm(dim=1)",  # broadcast over the window, not the filters
     ],
     "masked_step": [
         "velocity = momentum * velocity + gradient * mask\nreturn weight - rate * velocity, velocity",
         "velocity = momentum * velocity + gradient\nreturn weight - rate * velocity, velocity * mask",
+    ],
+    "find_ticket": [
+        # a new dict of the same, live tensors
+        "start = dict(model.state_dict())\n"
+        "train(model)\n"
+        "masks = prune(model)\n"
+        "model.load_state_dict(start)\n"
+        "with torch.no_grad():\n"
+        "    for name, mask in masks.items():\n"
+        "        model.get_parameter(name).mul_(mask)\n"
+        "return masks",
+        # the statistics of BatchNorm stay trained
+        "start = {name: p.detach().clone() for name, p in model.named_parameters()}\n"
+        "train(model)\n"
+        "masks = prune(model)\n"
+        "model.load_state_dict(start, strict=False)\n"
+        "with torch.no_grad():\n"
+        "    for name, mask in masks.items():\n"
+        "        model.get_parameter(name).mul_(mask)\n"
+        "return masks",
+        # rewound after pruning, so that pruned weights come back
+        "start = deepcopy(model.state_dict())\n"
+        "train(model)\n"
+        "masks = prune(model)\n"
+        "model.load_state_dict(start)\n"
+        "return masks",
     ],
     "reshuffled": [
         "order = torch.randperm(weight.numel(), generator=generator)\n"
         "return weight.flatten()[order].view_as(weight) * mask",  # pruned weights come back in
         "return torch.randn(weight.shape, generator=generator) * mask",  # other weights
     ],
-    "own_ticket_claim": [
-        "return {'claim': 'tickets are better', 'control': '', 'effects': [1.0], 'verdict': 'supported'}",
-        "return {\n"
-        "    'claim': 'The first layer is pruned less than the last',\n"
-        "    'control': 'the last layer',\n"
-        "    'effects': [0.3, -0.2, 0.1],\n"
-        "    'verdict': 'supported',\n"
-        "}",
+    "gain_per_halving": [
+        # over the compression itself
+        "slopes = []\n"
+        "for seed in sorted({row['seed'] for row in rows}):\n"
+        "    of = {(row['arm'], row['compression']): row['test accuracy'] for row in rows\n"
+        "          if row['seed'] == seed and row['level'] != 'dense'}\n"
+        "    at = sorted({x for _, x in of})\n"
+        "    gains = [of['ticket', x] - of['fresh weights', x] for x in at]\n"
+        "    slopes.append(float(np.polyfit(at, gains, 1)[0]))\n"
+        "return slopes",
+        # the dense network, where both arms are one, bends the line
+        "slopes = []\n"
+        "for seed in sorted({row['seed'] for row in rows}):\n"
+        "    of = {(row['arm'], row['compression']): row['test accuracy'] for row in rows\n"
+        "          if row['seed'] == seed}\n"
+        "    at = sorted({x for _, x in of})\n"
+        "    gains = [of['ticket', x] - of['fresh weights', x] for x in at]\n"
+        "    slopes.append(float(np.polyfit(np.log2(at), gains, 1)[0]))\n"
+        "return slopes",
+        # all seeds in one line
+        "x = [np.log2(row['compression']) for row in rows if row['arm'] == 'ticket']\n"
+        "y = [row['test accuracy'] for row in rows if row['arm'] == 'ticket']\n"
+        "return [float(np.polyfit(x, y, 1)[0])]",
+    ],
+    "own_criterion": [
+        "return 3 * after.abs() + 1",  # large_final in other words
+        "return (after.abs() > before.abs()).float()",  # equal scores
+        "return torch.rand(after.shape)",  # another mask each time
     ],
 }
