@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from labkit.models.convnet import AssignmentNet, ConvNet, Residual, he_init
 from labkit.models.normalized import Normalized
 from labkit.models.parts import convolutions
-from labkit.models.resnet import resnet20
+from labkit.models.resnet import ResNet, resnet20
 
 
 def count(model: nn.Module) -> int:
