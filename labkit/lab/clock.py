@@ -1,10 +1,20 @@
-"""What a run costs that was killed and went on: the seconds of the processes before this one."""
+"""What a run costs: on a GPU the time, on a CPU that of the processor, which other programs do not lengthen.
+
+A run that was killed and went on adds the seconds of the processes before this one.
+"""
 
 from __future__ import annotations
 
 import time
 
+import torch
+
 from labkit.training.callbacks import Callback, Training
+
+
+def spent() -> float:
+    """Return the seconds that this process has spent so far, of all its threads where there is no GPU."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time()
 
 
 class Clock(Callback):
@@ -15,15 +25,15 @@ class Clock(Callback):
 
     def __init__(self) -> None:
         self.earlier = 0.0
-        self._started = time.monotonic()
+        self._started = spent()
 
     def on_start(self, training: Training) -> None:
         """Start to count."""
-        self._started = time.monotonic()
+        self._started = spent()
 
     def state(self) -> dict[str, float]:
         """Return the seconds until now, those of earlier processes included."""
-        return {"seconds": self.earlier + time.monotonic() - self._started}
+        return {"seconds": self.earlier + spent() - self._started}
 
     def restore(self, state: dict[str, float]) -> None:
         """Go on from there."""

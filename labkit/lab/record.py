@@ -55,7 +55,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
     precision: str = "float32"
-    seconds: float = 0.0
+    seconds: float = 0.0  # as labkit.lab.clock counts them
     peak_memory_mb: int = 0
     rows: dict[str, list[Row]] = field(default_factory=dict)
     timed: list[str] = field(default_factory=list)  # tables measured by a clock: no two runs give the same

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from labkit.data.sources.registry import SOURCES
 from labkit.data.store import load_any
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.clock import Clock
+from labkit.lab.clock import Clock, spent
 from labkit.lab.evidence import Evidence
 from labkit.lab.networks import public, small
 from labkit.lab.once import once
@@ -67,7 +66,7 @@ class Lab:
         self.folder = Path(os.environ.get("LABKIT_RESULTS") or chapter.root / "runs")
         self._record = record
         self.code = code_state(self.recorded, chapter)
-        self._started = time.monotonic()
+        self._started = spent()
         self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
         self._evidence = Evidence()
@@ -251,7 +250,7 @@ class Lab:
         """Write the record, with its pictures, and return what it and the recorded runs found."""
         record = self._record
         earlier = sum(clock.earlier for clock in self._clocks)
-        record.seconds = time.monotonic() - self._started + earlier
+        record.seconds = spent() - self._started + earlier
         record.peak_memory_mb = provenance.peak_memory_mb(self.device)
         record.claims = [claim.identity for claim in self._evidence.claims]
         record.versions = provenance.versions()  # at the end: a cell may load a library late

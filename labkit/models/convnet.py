@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from labkit.models.parts import convolutions
@@ -82,10 +84,20 @@ class ConvNet(nn.Sequential):
         )
 
 
-def he_init(model: nn.Module) -> nn.Module:
-    """Draw all convolution weights anew with variance 2 / fan_in, biases zero (He et al. 2015, eq. 10)."""
+def zero_biases(model: nn.Module) -> nn.Module:
+    """Set the biases of all convolutions to zero; returns `model`."""
     for conv in convolutions(model):
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
     return model
+
+
+def he_init(model: nn.Module, variance: float = 2.0) -> nn.Module:
+    """Draw all convolution weights anew, with variance `variance` / fan_in, biases zero; returns `model`.
+
+    With 2 a layer of ReLUs keeps the mean square of its signal (He et al. 2015, eq. 10).
+    """
+    for conv in convolutions(model):
+        fan_in = conv.weight[0].numel()
+        nn.init.normal_(conv.weight, std=math.sqrt(variance / fan_in))
+    return zero_biases(model)

@@ -104,6 +104,8 @@ def _environment(folder: Path) -> dict[str, str]:
         name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
     ]
     return dict.fromkeys(proxies, "http://127.0.0.1:9") | {
+        # Threads of torch that spin while they wait would slow down the other chapter.
+        "OMP_WAIT_POLICY": "passive",
         "no_proxy": "localhost,127.0.0.1",
         # A user's own python3 kernel may belong to another installation.
         "JUPYTER_PREFER_ENV_PATH": "1",

@@ -33,7 +33,10 @@ class TrainAccuracy(Callback):
 
 
 class GradientMagnitude(Callback):
-    """Logs G = max |dL/dw| over the weights of each named layer, the entries of `layers` (name → module)."""
+    """Logs how large dL/dw is in each named layer, the entries of `layers` (name → module).
+
+    `G <name>` is the largest absolute value over the layer's weights, `median gradient <name>` the median.
+    """
 
     def __init__(self, layers: Mapping[str, nn.Conv2d | nn.Linear]) -> None:
         self.layers = layers
@@ -43,4 +46,6 @@ class GradientMagnitude(Callback):
         for name, layer in self.layers.items():
             gradient = layer.weight.grad
             assert gradient is not None, f"{name} takes no part in the loss"
-            training.history.log(f"G {name}", training.step, gradient.abs().max())
+            size = gradient.abs()
+            training.history.log(f"G {name}", training.step, size.max())
+            training.history.log(f"median gradient {name}", training.step, size.median())

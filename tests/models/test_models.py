@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit.models.convnet import AssignmentNet, ConvNet, Residual, he_init
+from labkit.models.convnet import AssignmentNet, ConvNet, Residual, he_init, zero_biases
 from labkit.models.normalized import Normalized
 from labkit.models.parts import convolutions
 from labkit.models.resnet import ResNet, resnet20
@@ -61,12 +61,24 @@ def test_a_residual_block_adds_its_scaled_branch() -> None:
     assert torch.allclose(block(x), x + 0.25 * (x @ block.branch.weight.T + block.branch.bias))
 
 
-def test_he_initialisation_has_variance_two_over_fan_in() -> None:
+@pytest.mark.parametrize("variance", [2.0, 0.5])
+def test_he_initialisation_has_its_variance_over_fan_in(variance: float) -> None:
     torch.manual_seed(0)
-    conv = convolutions(he_init(ConvNet(32, 1, batch_norm=False)))[1]
-    assert math.isclose(conv.weight.var().item(), 2 / (32 * 25), rel_tol=0.05)
+    model = ConvNet(32, 1, batch_norm=False)
+    conv = convolutions(he_init(model, variance))[1]
+    assert math.isclose(conv.weight.var().item(), variance / (32 * 25), rel_tol=0.05)
     assert conv.bias is not None
     assert not conv.bias.any()
+
+
+def test_biases_become_zero_and_weights_stay() -> None:
+    model = ConvNet(4, 1, batch_norm=False)
+    weights = [conv.weight.clone() for conv in convolutions(model)]
+    assert zero_biases(model) is model
+    for conv, weight in zip(convolutions(model), weights, strict=True):
+        assert conv.bias is not None
+        assert not conv.bias.any()
+        assert torch.equal(conv.weight, weight)
 
 
 def test_resnet20_has_twenty_layers_and_the_known_size() -> None:

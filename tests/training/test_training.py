@@ -149,6 +149,8 @@ def test_gradient_magnitude_is_the_largest_slope_of_the_loss(loader: Loader, mod
             weight[i] -= sign * h
         slopes.append(abs(ends[0] - ends[1]) / (2 * h))
     assert history.series("G first")[1] == pytest.approx([max(slopes)], rel=1e-3)
+    median = sorted(slopes)[(len(slopes) - 1) // 2]
+    assert history.series("median gradient first")[1] == pytest.approx([median], rel=1e-2)
 
 
 def test_train_accuracy_is_that_of_the_batch_in_train_mode(loader: Loader, model: ConvNet) -> None:
