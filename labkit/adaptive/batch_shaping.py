@@ -76,8 +76,7 @@ class GateSchedule(Callback):
 
     The L0 weight is zero until step `shaping`, linear up to `strength` at step `full`, and stays there. The
     noise of the gates falls linearly from 1 to 0 at step `full`: from then on the network trains with the
-    gates that it will be tested with. (The paper keeps the noise; in hundreds of epochs its gates grow sure
-    of themselves.)
+    gates that it will be tested with. The paper keeps the noise; short trainings do not get over it.
     """
 
     def __init__(self, loss: GateLoss, *, gamma: float, strength: float, shaping: int, full: int) -> None:
