@@ -23,7 +23,7 @@ help:
 	@echo "make check   style, types, layers, pairing, and the quick tests of what differs from main (a minute)"
 	@echo "make test    all checks: style, types, layers, pairing, tests, every page, every cell of every notebook"
 	@echo "make pdf     the same as one PDF, printed by Chromium or Chrome"
-	@echo "make lab     open the notebooks in JupyterLab"
+	@echo "make lab     open copies of the notebooks in JupyterLab"
 	@echo "make clean   remove what was built (.venv, runs and results stay)"
 	@echo "Run a chapter: $(BIN)/labkit run p22 --profile smoke   (more: $(BIN)/labkit --help)"
 
@@ -53,7 +53,7 @@ pdf: $(READY)
 
 lab: $(READY)
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab
-	$(BIN)/jupyter-lab notebooks
+	$(BIN)/labkit lab
 
 clean:
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

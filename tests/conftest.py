@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import torch
 from ran import NEEDS_DATA, has_real_data
+from trial import write_book
 
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.pairing import notebook_from
@@ -47,22 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=NEEDS_DATA))
 
 
-HEADER = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
-"""
-
-TINY = """# Tiny
-
-```{note}
+TINY = """```{note}
 A directive.
 ```
 
@@ -104,14 +90,8 @@ if epochs == 60:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chapter:
     """A book with one chapter that needs nothing but Python; the working directory is in it."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/t01-tiny\n"
-    )
-    (tmp_path / "book" / "t01-tiny.md").write_text(HEADER + TINY)
     monkeypatch.chdir(tmp_path)
-    return Chapter("t01-tiny", tmp_path)
+    return write_book(tmp_path, TINY, slug="t01-tiny", title="Tiny")
 
 
 @pytest.fixture

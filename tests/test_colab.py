@@ -12,7 +12,6 @@ from pathlib import Path
 
 import colab as colab_module
 import pytest
-import yaml
 from colab import (
     BOOK,
     colab,
@@ -29,10 +28,11 @@ from colab import (
 )
 from packaging.utils import canonicalize_name
 
-from labkit.chapters.chapter import chapters
+from labkit.chapters.bootstrap import bootstrap
 
 pytestmark = pytest.mark.slow
 
+HUB = "https://github.com/the-lab-book/the-lab-book"
 KEPT = {"torch", "torchvision", "numpy", "matplotlib", "ipython"}
 # Lower bounds that Colab does not meet.
 TOO_HIGH = {"numpy": "2.2", "matplotlib": "3.10.1", "ipython": "8.0"}
@@ -134,8 +134,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Colab:
     python = on_top_of(colab()[0], folder / "venv")
     home = folder / "home"
     (home / "content").mkdir(parents=True)
-    url = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
-    return Colab(python, home, publish(copy_of_the_book(folder / "origin"), url, home))
+    return Colab(python, home, publish(copy_of_the_book(folder / "origin"), HUB, home))
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +143,8 @@ def bootstrapped(machine: Colab) -> Colab:
     before = installed(machine.python)
     assert before["numpy"] == listed()["numpy"]
     assert "labkit" not in before
-    [cell] = {
-        cell.source
-        for chapter in chapters(BOOK)
-        for cell in chapter.read().cells
-        if "bootstrap" in cell.metadata.get("tags", [])
-    }
     file = machine.home / "bootstrap.py"
-    file.write_text(f"{cell}\nimport labkit.commands.main\nprint(labkit.__file__)\n")
+    file.write_text(f"{bootstrap(HUB).source}\nimport labkit.commands.main\nprint(labkit.__file__)\n")
     clone = machine.home / "the-lab-book"
     assert machine.run(machine.python, file).split() == [str(clone / "labkit" / "__init__.py")]
     after = installed(machine.python)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-import yaml
 
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.parameters import parameters_of
+from labkit.lab.declared import evidence_of
+from labkit.lab.evidence import MOST_PRIMARY
 from labkit.lab.verify import verify
 from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
 ORDER = (
+    "What you will be able to do",
     "What we will show",
+    "The idea",
+    "Play",
     "Results",
     "What surprised us, what failed",
+    "Read next",
     "Exercises",
-    "References",
 )
 every_chapter = pytest.mark.parametrize("chapter", chapters(BOOK), ids=lambda chapter: chapter.number)
 
@@ -36,9 +37,14 @@ def follows_the_order(found: Sequence[str]) -> bool:
     return [heading for heading in found if heading in ORDER] == list(ORDER) and found[0] == ORDER[0]
 
 
-def bootstrap_of(chapter: Chapter) -> str:
-    [cell] = [cell for cell in chapter.read().cells if "bootstrap" in cell.metadata.get("tags", [])]
-    return str(cell.source)
+@every_chapter
+def test_a_chapter_names_its_claims_before_it_runs(chapter: Chapter) -> None:
+    cells = [set(cell.metadata.get("tags", [])) for cell in chapter.read().cells if cell.cell_type == "code"]
+    before = [tags & {"bootstrap", "parameters", "claims", "in-short"} for tags in cells]
+    before = [tags for tags in before if tags != {"bootstrap"}]
+    assert before[:4] == [{"parameters"}, set(), {"claims"}, {"in-short"}]
+    assert before[4:].count(set()) == len(before[4:])
+    assert 1 <= sum(claim.primary for claim in evidence_of(chapter).claims) <= MOST_PRIMARY
 
 
 def test_no_record_is_damaged_or_contradicts_another() -> None:
@@ -56,43 +62,3 @@ def test_a_chapter_keeps_the_order(chapter: Chapter) -> None:
 def test_another_order_is_noticed(found: Sequence[str]) -> None:
     assert follows_the_order([ORDER[0], "Part 1", *ORDER[1:]])
     assert not follows_the_order(found)
-
-
-@every_chapter
-def test_the_bootstrap_cell_is_the_same_everywhere_and_leads_to_this_book(chapter: Chapter) -> None:
-    source = bootstrap_of(chapter)
-    config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
-    assert source == bootstrap_of(chapters(BOOK)[0])
-    assert f'"{config["repository"]["url"]}"' in source
-
-
-@every_chapter
-def test_the_bootstrap_cell_does_nothing_where_labkit_is_there(
-    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*arguments: Any, **options: Any) -> None:
-        raise AssertionError(f"the bootstrap cell ran {arguments}")
-
-    for name in ("run", "Popen"):
-        monkeypatch.setattr(subprocess, name, refused)
-    before = list(sys.path)
-    for _ in range(2):
-        exec(compile(bootstrap_of(chapter), "bootstrap", "exec"), {})
-    assert sys.path == before
-
-
-@every_chapter
-def test_the_bootstrap_cell_fetches_the_book_once_where_labkit_is_missing(
-    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: ran or None)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for _ in range(2):
-        exec(compile(bootstrap_of(chapter), "bootstrap", "exec"), {})
-    # Torch and numpy stay as they are: nothing is pinned, no file of requirements is installed.
-    clone, install = ran
-    assert clone[:2] == ["git", "clone"]
-    assert install[0] == sys.executable
-    assert install[-2:] == ["--editable", clone[-1]]

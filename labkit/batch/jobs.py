@@ -41,7 +41,7 @@ def perform(job: Job, *, verbose: bool = False) -> Outcome:
     except LabkitError as error:
         state, detail = "failed", str(error)
     except OSError as error:  # a full disk, a folder that cannot be written
-        folder = _path(job, "").parent.relative_to(job.root)
+        folder = _checkpoints(job).parent.relative_to(job.root)
         state, detail = "failed", f"{job.slug}: cannot run in {folder}: {error.strerror or error}"
     except Exception as error:
         traceback.print_exc()
@@ -54,7 +54,11 @@ def _alone(job: Job) -> AbstractContextManager[object]:
     from filelock import FileLock, Timeout
     from tqdm import tqdm
 
-    path = _path(job, ".lock")
+    from labkit.batch.runner import folder_of
+    from labkit.chapters.chapter import find_chapter
+
+    folder = folder_of(find_chapter(job.slug, Path(job.root)), job.profile, job.parameters)
+    path = folder / f"seed-{job.seed}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -64,9 +68,9 @@ def _alone(job: Job) -> AbstractContextManager[object]:
         return lock.acquire()
 
 
-def _path(job: Job, suffix: str) -> Path:
-    """Return the place under ``runs/`` of this run's lock; without a suffix, of its checkpoints."""
-    return Path(job.root, "runs", job.slug, job.profile, f"seed-{job.seed}{suffix}")
+def _checkpoints(job: Job) -> Path:
+    """Return the place under ``runs/`` of this run's checkpoints; a trial shares it, with keys of its own."""
+    return Path(job.root, "runs", job.slug, job.profile, f"seed-{job.seed}")
 
 
 def _forget(checkpoints: Path, who: str) -> None:
@@ -91,11 +95,12 @@ def _record_or_run(job: Job, verbose: bool) -> tuple[State, str]:
     if record and not job.force and _is_current(record, chapter):
         return "skipped", f"{record.relative_to(chapter.root)} is made by this code; --force runs it again"
     if job.force:
-        _forget(_path(job, ""), job.force)
+        _forget(_checkpoints(job), job.force)
     executed = run(chapter, job.profile, job.seed, job.parameters, verbose=verbose)
     if record and record.is_file():
         return "recorded", str(record.relative_to(chapter.root))
-    return "executed", str(executed.relative_to(chapter.root))
+    paths = [path for path in (executed.with_suffix(".json"), executed) if path.is_file()]
+    return "executed", " and ".join(str(path.relative_to(chapter.root)) for path in paths)
 
 
 def _is_current(path: Path, chapter: Chapter) -> bool:

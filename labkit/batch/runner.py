@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import papermill
@@ -12,18 +17,15 @@ from papermill.exceptions import PapermillExecutionError
 
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.kernel import ThisPython, records_go_to
-from labkit.chapters.pairing import differences, notebook_from
-from labkit.chapters.parameters import Value, checked, parameters_of
+from labkit.chapters.pairing import notebook_from
+from labkit.chapters.parameters import Value, checked, parameters_of, trial_of
 from labkit.errors import LabkitError, one_line
+
+LIFE = 300.0  # seconds between two signs of life in a log
 
 
 def defaults_of(chapter: Chapter) -> dict[str, Value]:
-    """Return the parameters of the chapter's notebook; LabkitError where it differs from its source."""
-    if differences(chapter):
-        raise LabkitError(
-            f"notebooks/{chapter.slug}.ipynb is not what {chapter.page}.md makes: "
-            f"run `labkit pair {chapter.slug}` (`--check` lists the differences)"
-        )
+    """Return the chapter's parameters with their defaults; raises LabkitError as `parameters_of`."""
     return parameters_of(notebook_from(chapter), chapter.slug)
 
 
@@ -35,7 +37,7 @@ def record_of(chapter: Chapter, profile: str, seed: int, parameters: Mapping[str
     """
     defaults = defaults_of(chapter)
     values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-    if profile == "smoke" or any(values[name] != defaults[name] for name in parameters):
+    if profile == "smoke" or trial_of(values, defaults):
         return None
     return chapter.root / "results" / chapter.slug / profile / f"seed-{seed}.json"
 
@@ -43,26 +45,32 @@ def record_of(chapter: Chapter, profile: str, seed: int, parameters: Mapping[str
 def run(
     chapter: Chapter, profile: str, seed: int, parameters: Mapping[str, Any], *, verbose: bool = False
 ) -> Path:
-    """Execute the chapter's notebook and return the executed copy, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
+    """Execute the chapter and return the executed notebook, ``runs/<slug>/<profile>/seed-<n>.ipynb``.
 
-    The record goes to the same path under ``results/``. It stays under ``runs/`` for the smoke profile, and
-    where a parameter differs from its default. While it runs, the copy is called
-    ``seed-<n>.running.ipynb`` and grows cell by cell; that is what an interrupt leaves. A bar counts the
-    cells; with `verbose` the chapter's own lines are shown as they are printed.
+    What runs is what the source makes, whatever is in ``notebooks/``. The record goes to the same path under
+    ``results/``; that of the smoke profile stays beside the notebook, and so does that of a trial, a run with
+    a parameter that is not its default, for which both lie in a folder of the trial, ``epochs=2/``. While it
+    runs, the notebook is called ``seed-<n>.running.ipynb`` and grows cell by cell; that is what an interrupt
+    leaves. A bar counts the cells, in a log a line tells now and then which cell runs; with `verbose` the
+    chapter's own lines are shown as they are printed.
 
     Raises LabkitError before the first cell where a parameter is unknown or has another type, and after a
     failing cell, whose traceback is then in ``seed-<n>.failed.ipynb``.
     """
     defaults = defaults_of(chapter)
     values = checked({"profile": profile, "seed": seed, **parameters}, defaults, chapter.slug)
-    recorded = record_of(chapter, profile, seed, parameters)
-    folder = chapter.root / "runs" / chapter.slug / profile
+    recorded, folder = record_of(chapter, profile, seed, parameters), folder_of(chapter, profile, parameters)
     folder.mkdir(parents=True, exist_ok=True)
     running, failed, done = (folder / f"seed-{seed}{state}.ipynb" for state in (".running", ".failed", ""))
+    scratch = folder / f"seed-{seed}.record"  # what a killed run left there goes with the next
+    shutil.rmtree(scratch, ignore_errors=True)
     try:
-        with records_go_to(chapter.root / "results" if recorded else None):
+        with (
+            records_go_to(chapter.root / "results" if recorded else scratch),
+            alive(running, f"{chapter.number} {profile} seed {seed}"),
+        ):
             papermill.execute_notebook(
-                chapter.notebook,
+                notebook_from(chapter),
                 running,
                 values,
                 kernel_name="python3",
@@ -88,5 +96,43 @@ def run(
             f"{chapter.slug}: the kernel died, perhaps for want of memory ({error}); "
             f"{failed.relative_to(chapter.root)} has the cells before"
         ) from error
+    # A record that is none of the book's, with its pictures.
+    for path in (scratch / chapter.slug / profile).glob("*"):
+        path.replace(folder / path.name)
+    shutil.rmtree(scratch, ignore_errors=True)
     failed.unlink(missing_ok=True)
     return running.replace(done)
+
+
+def folder_of(chapter: Chapter, profile: str, parameters: Mapping[str, Any]) -> Path:
+    """Return the folder under ``runs/`` that a run leaves its files in: trials have their own."""
+    return chapter.root / "runs" / chapter.slug / profile / trial_of(parameters, defaults_of(chapter))
+
+
+@contextmanager
+def alive(running: Path, name: str) -> Iterator[None]:
+    """Tell in a log, where no bar moves, every `LIFE` seconds which cell of the notebook `running` runs."""
+    ended, started = Event(), time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(LIFE):
+            minutes = (time.monotonic() - started) / 60
+            print(f"{name}: {minutes:.0f} minutes, {_at(running)}", file=sys.stderr, flush=True)
+
+    thread = Thread(target=tell, daemon=True)
+    if not sys.stderr.isatty():
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _at(running: Path) -> str:
+    """Return which cell of a notebook is being executed, in words."""
+    try:
+        cells = json.loads(running.read_text(encoding="utf-8"))["cells"]
+        states = [cell["metadata"].get("papermill", {}).get("status") for cell in cells]
+        return f"in cell {states.index('running') + 1} of {len(cells)}"
+    except (OSError, ValueError, KeyError):  # it is just being written
+        return "between two cells"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.profile import checked_profile
+from labkit.source.meaning import digest
 
 Value = int | float | bool | str
 LARGEST = 2**63 - 1  # what torch counts with
@@ -87,6 +89,21 @@ def from_texts(texts: Iterable[str], defaults: Mapping[str, Value], chapter: str
         except (ValueError, KeyError) as error:
             raise _wrong_type(name, value, defaults, chapter) from error
     return values
+
+
+def trial_of(values: Mapping[str, Any], defaults: Mapping[str, Value]) -> str:
+    """Return the name of a run by those of its parameters that are no defaults: ``epochs=2,rate=0.1``.
+
+    Profile and seed have names of their own. It is empty where there are none, and always the name of a
+    folder: of a text too strange for that, a digest stands.
+    """
+    others = [
+        f"{name}={values[name]}"
+        for name, default in defaults.items()
+        if name in values and name not in ("profile", "seed") and values[name] != default
+    ]
+    name = ",".join(others)
+    return name if re.fullmatch(r"[\w.,=+-]{0,100}", name) else digest(others)
 
 
 def described(defaults: Mapping[str, Value]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import labkit
 from labkit.batch.plan import LARGEST_SEED
 from labkit.commands.book import book, pdf
 from labkit.commands.errors import OneLineErrors
+from labkit.commands.new import new
+from labkit.commands.pair import lab, pair
 from labkit.commands.records import claims, replay, verify
 from labkit.commands.rehearse import rehearse
+from labkit.commands.show import compare, show
 
 EXAMPLES = """
 \b
@@ -25,8 +29,10 @@ Examples:
   labkit run all --profile full                 the papers' protocols, on a GPU
   labkit rehearse p22 --profile full            does it run, and how long would it take?
   labkit claims p22                             what the recorded runs say of each claim
+  labkit show p22                               the tables that runs have recorded
   labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
+  labkit new p23 "A title" --part training       a chapter to begin with
   labkit data list                              data sets, and where they are found
 """
 
@@ -37,7 +43,7 @@ def main() -> None:
     """Run, list, verify and pair the chapters of the book, and fetch their data."""
 
 
-for command in (book, pdf, claims, verify, replay, rehearse):
+for command in (book, pdf, new, pair, lab, claims, show, compare, verify, replay, rehearse):
     main.add_command(command)
 
 
@@ -103,6 +109,7 @@ def _records(folder: Path) -> str:
 @click.option("--seeds", metavar="N,N-M,…", help="Several seeds: 0,1,2 or 0-2.")
 @click.option("-p", "texts", metavar="NAME=VALUE", multiple=True, help="A parameter; may be repeated.")
 @click.option("--force", is_flag=True, help="Run, and train, again what is recorded.")
+@click.option("--yes", is_flag=True, help="Run the full size without asking, also where there is no GPU.")
 @click.option("--verbose", is_flag=True, help="Show what the chapter prints.")
 @click.option("--engine", default="local", show_default=True, help="Where: local or dask.")
 @click.option("--jobs", type=click.IntRange(1, 1_000), help="local: runs side by side.  [default: 1]")
@@ -117,6 +124,7 @@ def run(
     seeds: str | None,
     texts: tuple[str, ...],
     force: bool,
+    yes: bool,
     verbose: bool,
     engine: str,
     jobs: int | None,
@@ -134,15 +142,28 @@ def run(
       labkit run all --profile full --engine dask --scheduler tcp://HOST:8786 --gpus 1
 
     The executed notebook goes to runs/CHAPTER/PROFILE/seed-N.ipynb, the record to the same path under
-    results/, or under runs/ where -p changes a default. A run whose record is there, made by the present
-    code, is skipped. Every name and parameter is checked before the first cell of the first chapter. A run
-    that fails does not stop the others; the exit code is then 1 (130 after Ctrl-C).
+    results/. Smoke runs are not recorded there, nor are trials, where -p changes a default: their records
+    lie beside the notebook, those of a trial in a folder of its own such as runs/CHAPTER/PROFILE/epochs=3/.
+    `labkit show` shows what is in a record. A run whose record is there, made by the present code, is
+    skipped. Every name and parameter is checked before the first cell of the first chapter. A run that fails
+    does not stop the others; the exit code is then 1 (130 after Ctrl-C).
     """
+    from labkit.batch.cost import without_gpu
     from labkit.batch.engines import choose, table, watched
     from labkit.batch.plan import planned, seeds_of
+    from labkit.chapters.chapter import find_chapter
+    from labkit.chapters.pairing import differences
+    from labkit.errors import LabkitError
 
     chosen = choose(engine, side_by_side=jobs, scheduler=scheduler, gpus=gpus, verbose=verbose)
     plan = planned(names, profile, seeds_of(seed, seeds), texts, force=force)
+    for slug in dict.fromkeys(job.slug for job in plan):
+        if differences(chapter := find_chapter(slug)):
+            click.echo(f"notebooks/{slug}.ipynb is not {chapter.page}.md, which is what runs", err=True)
+    if engine == "local" and not yes and (cost := without_gpu(plan)):
+        click.echo(cost, err=True)
+        if not (sys.stdin.isatty() and click.confirm("run it here?", err=True)):
+            raise LabkitError("nothing was run; --yes runs it")
     outcomes = []
     try:
         with closing(chosen.outcomes(plan)) as coming:
@@ -156,43 +177,6 @@ def run(
         click.echo(table(outcomes))
     elif outcomes[0].state != "failed":
         click.echo(f"{plan[0].slug}: {outcomes[0].state}: {outcomes[0].detail}")
+        if outcomes[0].detail.partition(" ")[0].endswith(".json"):
+            click.echo(f"`labkit show {outcomes[0].detail.partition(' ')[0]}` shows its tables")
     context.exit(1 if any(outcome.state == "failed" for outcome in outcomes) else 0)
-
-
-@main.command()
-@click.argument("names", metavar="[CHAPTER]...", nargs=-1)
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 with a line for each difference.")
-@click.option(
-    "--from-notebook", is_flag=True, help="The other way: rewrite book/CHAPTER.md from the notebook."
-)
-@click.pass_context
-def pair(context: click.Context, names: tuple[str, ...], check: bool, from_notebook: bool) -> None:
-    """Make notebooks/CHAPTER.ipynb from book/CHAPTER.md (all chapters when none is named).
-
-    \b
-    Examples:
-      labkit pair
-      labkit pair p22
-      labkit pair --check
-      labkit pair --from-notebook p22        after an edit in JupyterLab
-    """
-    from labkit.chapters import pairing
-    from labkit.chapters.chapter import chapters, find_chapter
-    from labkit.paths import book_root
-
-    if from_notebook and (check or not names):
-        raise click.UsageError("--from-notebook needs the name of a chapter, and goes without --check")
-    chosen = [find_chapter(name) for name in names] or chapters()
-    if check:
-        found = [line for chapter in chosen for line in pairing.differences(chapter)]
-        found += [] if names else pairing.orphans(book_root())
-        for line in found:
-            click.echo(line, err=True)
-        context.exit(1 if found else 0)
-    for chapter in chosen:
-        if from_notebook:
-            pairing.write_source(chapter)
-            click.echo(f"wrote {chapter.page}.md; `labkit pair {chapter.slug}` makes its notebook again")
-        else:
-            written = pairing.pair(chapter)
-            click.echo(f"notebooks/{chapter.slug}.ipynb: {'written' if written else 'up to date'}")

@@ -52,8 +52,8 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
       labkit claims --json > claims.json
 
     In JSON each claim has its chapter, profile, row, text, statement, primary, control, verdict, word (as the
-    page calls it), effect, low, high, unit, p, level, within, paper, seeds and added. Effects are in the unit
-    of the rows: shares are in 0..1.
+    page calls it), effect, low, high, unit, threshold, p, level, within, paper, seeds and added. Effects are
+    in the unit of the rows: shares are in 0..1.
     """
     import json
 
@@ -77,6 +77,9 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
                 )
     if as_json:
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+    elif not told:
+        numbers = ", ".join(chapter.number for chapter in chosen)
+        click.echo(f"nothing that these chapters claim is recorded: {numbers}")
 
 
 @click.command()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from labkit.measure.decisions import above, below
+
+LONGEST = 20.0  # seconds that an answer may take
 
 
 class NotYet(Exception):
@@ -29,23 +35,86 @@ class Verdict:
         return "**Right.**" if self.accepted else f"**Not yet.** {self.hint}"
 
 
+class _TooLong(BaseException):
+    """An answer has run for too long; not an Exception, so that an answer does not catch it by chance."""
+
+
 def checker(check: Callable[[Any], None]) -> Callable[[Any], Verdict]:
     """Return `check`, which raises NotYet for a wrong answer, as a function from answers to verdicts.
 
-    An error within the answer is a wrong answer, too: the verdict names it, and the notebook goes on.
+    An error within the answer is a wrong answer, too, and so is one that does not end: the verdict names it,
+    and the notebook goes on. Where `check` stumbles over what the answer returned, the verdict tells that.
     """
 
     @functools.wraps(check)
     def checked(answer: Any) -> Verdict:
+        watched = _Watched(answer)
         try:
-            check(answer)
+            with _limited(LONGEST):
+                # A class or a dict is taken as it is.
+                check(watched.call if isinstance(answer, FunctionType) else answer)
         except NotYet as hint:
             return Verdict(False, str(hint))
+        except _TooLong:
+            return Verdict(False, f"It runs for more than {LONGEST:.0f} seconds. Does it end?")
         except Exception as error:
+            if watched.returned and error is not watched.error:
+                return Verdict(
+                    False, f"It returns {_told(watched.returned[-1])}, which is not what was asked for."
+                )
             return Verdict(False, f"It stops with {type(error).__name__}: {error}")
         return Verdict(True)
 
     return checked
+
+
+class _Watched:
+    """An answer that remembers what it returned last, and the error that it ended with."""
+
+    def __init__(self, answer: Any) -> None:
+        self.returned: list[Any] = []  # empty, or the last value
+        self.error: Exception | None = None
+
+        @functools.wraps(answer)
+        def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                self.returned = [answer(*arguments, **named)]
+            except Exception as error:
+                self.error = error
+                raise
+            return self.returned[-1]
+
+        self.call = call
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise _TooLong inside after some seconds, where signals reach: in the main thread, not on Windows."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # Again and again: an answer may catch it.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _told(value: Any) -> str:
+    """Return what kind of value that is, in words."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    size = f" of {len(value)}" if isinstance(value, Sized) and not isinstance(value, str) else ""
+    return f"a value of type {type(value).__name__}{size}"
 
 
 def expect(condition: bool, hint: str) -> None:

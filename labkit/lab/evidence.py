@@ -93,8 +93,8 @@ class Judgement:
         return f"{told} (one seed)" if self.effect.n == 1 else told
 
     def entry(self, chapter: str, profile: str, seeds: Sequence[int]) -> dict[str, Any]:
-        """Return the judgement as JSON: what `labkit claims --json` prints, NaN ends as None."""
-        low, high = (None if math.isnan(end) else end for end in (self.effect.low, self.effect.high))
+        """Return the judgement as JSON: what `labkit claims --json` prints, ends not finite as None."""
+        low, high = (end if math.isfinite(end) else None for end in (self.effect.low, self.effect.high))
         return {
             "chapter": chapter,
             "profile": profile,
@@ -141,7 +141,8 @@ class Evidence:
 
         With `within`, a margin in the unit of the effect (a factor for quotients), the verdict can be *no
         difference*. The `primary` claims, at most eight, are what the chapter is for: they are corrected for
-        their number. Raises LabkitError for a ninth, and for a sentence that was claimed already.
+        their number. Raises LabkitError for a ninth, for a sentence that was claimed already, and for a
+        margin or threshold that means nothing.
         """
         return self._add(Claim(row, text, statement, within, primary, tuple(needs), paper))
 
@@ -162,6 +163,13 @@ class Evidence:
             raise LabkitError(f"more than {MOST_PRIMARY} primary claims: {claim.text!r} is one too many")
         if not all(control.control for control in claim.needs):
             raise LabkitError(f"the claim {claim.text!r} needs what is no control")
+        for contrast in claim.statement.contrasts:
+            nothing = 1.0 if contrast.effect.ratio else 0.0
+            margins = [claim.within, contrast.bound if contrast.relation == "within" else None]
+            if any(margin is not None and margin <= nothing for margin in margins):
+                raise LabkitError(f"the claim {claim.text!r} has a margin that is not above {nothing:g}")
+            if contrast.effect.ratio and contrast.bound <= 0:
+                raise LabkitError(f"the claim {claim.text!r} compares a quotient with {contrast.bound:g}")
         self.claims.append(claim)
         return claim
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, linear_regression
 from typing import Any, Literal
 
-import numpy as np
-
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, one_line
 from labkit.lab.record import Row, with_interval
 from labkit.measure.intervals import Interval, mean_interval
 
@@ -25,7 +23,7 @@ Tables = Mapping[str, Sequence[Row]]  # of one record
 
 
 class Missing(LabkitError):
-    """A record has no rows that a quantity is made of."""
+    """A record has no rows that a quantity is made of, or rows that it cannot be made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +98,16 @@ class Quantity:
         if not self.ratio:
             return mean_interval(values, 1 - level)
         found = mean_interval(self.judged(values), 1 - level)
-        mean, low, high = (math.exp(end) for end in (found.mean, found.low, found.high))
+        mean, low, high = (_exp(end) for end in (found.mean, found.low, found.high))
         return Interval(mean, low, high, found.n)
 
     def judged(self, values: Sequence[float]) -> list[float]:
-        """Return `values` on the scale on which they add: that of the logarithm for a ratio."""
+        """Return `values` on the scale on which they add: that of the logarithm for a ratio.
+
+        Raises Missing where a ratio is not positive.
+        """
         if self.ratio and min(values) <= 0:
-            raise LabkitError(f"{self.name} is judged as a ratio and has a value of {min(values):g}")
+            raise Missing(f"{self.name} is judged as a ratio and has a value of {min(values):g}")
         return [math.log(value) for value in values] if self.ratio else list(values)
 
     def text(self, interval: Interval, *, signed: bool = False) -> str:
@@ -179,13 +180,14 @@ class Column:
         """Return the slope of the least-squares line over the column `along`; `per` is the unit of that."""
 
         def fitted(rows: Sequence[Row]) -> float:
-            x = np.array([row[along] for row in rows], float)
-            if np.ptp(x) == 0:
+            x = [row[along] for row in rows]
+            if min(x) == max(x):
                 raise Missing(f"table {self.table}: {along} has one value only, and a slope needs two")
-            return float(np.polyfit(x, np.array([row[self.name] for row in rows], float), 1)[0])
+            return linear_regression(x, [row[self.name] for row in rows]).slope
 
         unit = "points" if self.unit == "%" else self.unit
-        return self._over(where, f"slope along {along} of ", fitted, f"{unit} per {per}".strip())
+        name = f"slope along {along} of "
+        return self._over(where, name, fitted, f"{unit} per {per}".strip(), along)
 
     def main_effect(self, factor: str, *, high: Any, low: Any, **where: Any) -> Quantity:
         """Return the mean of the rows where `factor` is `high` minus that where it is `low`.
@@ -195,14 +197,14 @@ class Column:
         """
 
         def effect(rows: Sequence[Row]) -> float:
-            sides = [[row[self.name] for row in rows if row[factor] == level] for level in (high, low)]
+            sides = [[row[self.name] for row in rows if _equal(row[factor], level)] for level in (high, low)]
             if not sides[0] or len(sides[0]) != len(sides[1]):
                 counts = f"{len(sides[0])} rows with {factor} {high!r} and {len(sides[1])} with {low!r}"
                 raise Missing(f"table {self.table} has {counts}: no main effect")
             return fmean(sides[0]) - fmean(sides[1])
 
         unit = "points" if self.unit == "%" else self.unit
-        return self._over(where, f"{factor} {high} against {low} in ", effect, unit)
+        return self._over(where, f"{factor} {high} against {low} in ", effect, unit, factor)
 
     def _only(self, rows: Sequence[Row]) -> float:
         if len(rows) != 1:
@@ -215,14 +217,16 @@ class Column:
         how: str,
         reduce: Callable[[Sequence[Row]], float],
         unit: str | None = None,
+        *others: str,
     ) -> Quantity:
         chosen = ", ".join(f"{name} = {value}" for name, value in sorted(where.items()))
 
         def value(tables: Tables) -> float:
-            rows = self._rows(tables, where)
-            empty = [row for row in rows if row.get(self.name) is None]
+            rows = [row for row in _table(tables, self.table) if _fits(row, where)]
+            empty = [name for name in (self.name, *others) for row in rows if row.get(name) is None]
             if not rows or empty:
-                what = f"an empty {self.name}" if empty else "no row"
+                self._check_columns(tables[self.table], (self.name, *others, *where))
+                what = f"an empty {empty[0]}" if empty else "no row"
                 raise Missing(f"table {self.table} has {what} with {chosen or 'anything'}")
             return reduce(rows)
 
@@ -230,13 +234,11 @@ class Column:
             f"{how}{self.table}: {self.name}[{chosen}]", self.unit if unit is None else unit, value
         )
 
-    def _rows(self, tables: Tables, where: Mapping[str, Any]) -> list[Row]:
-        rows = _table(tables, self.table)
-        for name in (self.name, *where):
+    def _check_columns(self, rows: Sequence[Row], names: Iterable[str]) -> None:
+        for name in names:
             if not any(name in row for row in rows):
                 columns = ", ".join(dict.fromkeys(key for row in rows for key in row))
                 raise Missing(f"table {self.table} has no column {name!r}; it has: {columns}")
-        return [row for row in rows if all(_equal(row.get(name), value) for name, value in where.items())]
 
 
 def column(table: str, name: str, unit: str = "%") -> Column:
@@ -246,15 +248,26 @@ def column(table: str, name: str, unit: str = "%") -> Column:
 
 def computed(name: str, table: str, function: Callable[[list[Row]], float], unit: str = "%") -> Quantity:
     """Return what `function` makes of the rows of `table` in one record: for what a `column` cannot say."""
-    return Quantity(
-        f"{table}: {name}", unit, lambda tables: float(function([dict(row) for row in _table(tables, table)]))
-    )
+
+    def value(tables: Tables) -> float:
+        rows = [dict(row) for row in _table(tables, table)]
+        try:
+            return float(function(rows))
+        except Exception as error:
+            told = one_line(type(error).__name__, str(error))
+            raise Missing(f"{name} cannot be computed from table {table}: {told}") from error
+
+    return Quantity(f"{table}: {name}", unit, value)
 
 
 def _table(tables: Tables, name: str) -> Sequence[Row]:
     if name not in tables:
         raise Missing(f"there is no table {name}; there are: {', '.join(tables) or 'none'}")
     return tables[name]
+
+
+def _fits(row: Row, where: Mapping[str, Any]) -> bool:
+    return all(name in row and _equal(row[name], wanted) for name, wanted in where.items())
 
 
 def _equal(found: Any, wanted: Any) -> bool:
@@ -267,3 +280,7 @@ def _quotient(above: float, below: float) -> float:
     if below == 0:
         raise Missing("a quotient by nothing")
     return above / below
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709 else math.inf  # two seeds can leave everything open

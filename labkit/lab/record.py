@@ -31,9 +31,13 @@ def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = 
 
     An interval that has no width as it is written is left out.
     """
-    largest = scale * max(map(abs, values))
-    form = ".1f" if scale == 100 and largest >= 0.1 else ",.0f" if largest >= 999.5 else ".3g"
-    mean, *ends = (f"{scale * value:{sign}z{form}}" for value in values)  # z: no minus before a zero
+    points = scale == 100 and scale * max(map(abs, values)) >= 0.1
+
+    def text(value: float) -> str:
+        form = ".1f" if points else ",.0f" if 999.5 <= abs(value) < 1e9 else ".3g"
+        return f"{value:{sign}z{form}}"  # z: no minus before a zero
+
+    mean, *ends = (text(scale * value) for value in values)
     interval = f" [{', '.join(ends)}]" if {*ends} - {mean} else ""
     return f"{mean}{interval}\u00a0{unit}".rstrip("\u00a0")
 

@@ -24,6 +24,7 @@ from labkit.data.store import load_any
 from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.clock import Clock, spent
+from labkit.lab.edited import edited_cells
 from labkit.lab.evidence import Evidence
 from labkit.lab.networks import public, small
 from labkit.lab.once import once
@@ -160,7 +161,8 @@ class Lab:
         """Return where under `runs/` the state of `name` is kept, and the key of all that it depends on."""
         record = self._record
         computed = (self.device.type, arithmetic(self.device))
-        made_of = (record.code, record.parameters, [*record.data, *record.weights], computed, name)
+        cells = edited_cells(self.chapter)  # the code is that of the file: in JupyterLab it may be another
+        made_of = (record.code, record.parameters, [*record.data, *record.weights], computed, name, cells)
         folder = self.chapter.root / "runs" / self.chapter.slug / self.profile / f"seed-{self.seed}"
         file = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.safetensors"
         return folder / file, digest([json.dumps(made_of)])

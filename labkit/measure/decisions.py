@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
-import numpy as np
 from scipy import special
 
 
@@ -15,15 +15,14 @@ def above(values: Sequence[float], bound: float) -> float:
     The values are of independent runs and roughly normal. Where all are equal it is 0, or 1 unless they are
     above the bound. A single value decides nothing: 1.
     """
-    n, mean = len(values), float(np.mean(values))
+    n, mean = len(values), fmean(values)
     if n < 2:
         return 1.0
-    error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    if error == 0:
-        return 0.0 if mean > bound else 1.0
-    return float(
-        special.stdtr(n - 1, (bound - mean) / error)
-    )  # scipy.stats has it too, and is slow to import
+    if min(values) == max(values):
+        return 0.0 if values[0] > bound else 1.0
+    error = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    # scipy.stats has it too, and is slow to import
+    return float(special.stdtr(n - 1, (bound - mean) / error))
 
 
 def below(values: Sequence[float], bound: float) -> float:

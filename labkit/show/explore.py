@@ -45,5 +45,4 @@ def explore(
     for widget in made.children[:-1]:
         if hasattr(widget, "continuous_update"):  # computing takes a moment: once, when the hand lets go
             widget.continuous_update = False
-    made.update()
     return made

@@ -21,18 +21,25 @@ from sphinx.environment import BuildEnvironment
 
 from labkit.chapters.cells import TAG
 from labkit.chapters.chapter import Chapter, chapters
+from labkit.lab.declared import TAG as CLAIMS
 from labkit.site.directives.datasets import setup_datasets
 from labkit.site.directives.pretrained import setup_pretrained
 from labkit.site.directives.scoreboard import setup_scoreboard
 from labkit.site.execute import execute_outdated
 from labkit.site.failures import setup_failures
+from labkit.site.home import setup_home
 from labkit.site.keys import chapter_key, keyed
 from labkit.site.maths import setup_maths
 from labkit.site.page import setup_page
 from labkit.site.redirects import setup_redirects
 from labkit.site.rows import write_rows
 
-SOLUTION = ("Show the solution", "Hide the solution")
+# What the line of a folded cell says, by its tag; for others see `nb_code_prompt_show` in _config.yml.
+PROMPTS = {
+    TAG: "the solution",
+    CLAIMS: "the claims as code",
+    "parameters": "the parameters",
+}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -41,11 +48,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", execute_outdated)
     app.connect("source-read", add_key)
     app.connect("doctree-read", keep_outputs)
-    app.connect("doctree-read", fold_solutions)
-    # After the theme has made its buttons, at 501.
-    app.connect("html-page-context", open_notebooks, priority=900)
+    app.connect("doctree-read", fold_cells)
+    app.connect("doctree-read", raise_in_short)
     app.connect("build-finished", write_rows)
     setup_failures(app)
+    setup_home(app)
     setup_maths(app)
     setup_page(app)
     setup_scoreboard(app)
@@ -75,7 +82,7 @@ def add_key(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def keep_outputs(app: Sphinx, doctree: document) -> None:
-    """Put the outputs into the chapter's notebook in `jupyter_execute`, which readers download.
+    """Put the outputs into the chapter's notebook in `jupyter_execute`, from which the site is checked.
 
     MyST-NB writes it without them whenever they come from the cache.
     """
@@ -87,20 +94,21 @@ def keep_outputs(app: Sphinx, doctree: document) -> None:
             nbformat.write(notebook, path)
 
 
-def fold_solutions(app: Sphinx, doctree: document) -> None:
-    """Fold the code of exercise cells: a page shows the task and the checker's verdict on the solution."""
+def fold_cells(app: Sphinx, doctree: document) -> None:
+    """Fold exercises with what the checker says of the solution; let each folded cell say what it holds."""
     for cell in doctree.findall(container):
-        if f"tag_{TAG}" in cell["classes"]:
-            cell["hide_mode"], cell["prompt_show"], cell["prompt_hide"] = "input", *SOLUTION
+        for tag, what in PROMPTS.items():
+            if f"tag_{tag}" in cell["classes"]:
+                cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+                if tag == TAG:
+                    cell["hide_mode"] = "all"
 
 
-def open_notebooks(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Point the launch buttons of a chapter to `notebooks/<slug>.ipynb`; edit and source links stay."""
-    notebook = f"notebooks/{Path(pagename).name}.ipynb"
-    for group in context.get("header_buttons", []):
-        if group.get("label") == "launch-buttons":
-            for button in group["buttons"]:
-                if "url" in button:
-                    button["url"] = button["url"].replace(f"{pagename}.md", notebook)
+def raise_in_short(app: Sphinx, doctree: document) -> None:
+    """Put what a chapter found below its first paragraphs, before the cells that it needs to say so."""
+    for short in list(doctree.findall(container)):
+        if "tag_in-short" in short["classes"]:
+            around = short.parent
+            around.remove(short)
+            cells = [node for node in around if "cell" in node.get("classes", ())]
+            around.insert(around.index(cells[0]) if cells else len(around), short)

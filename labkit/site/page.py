@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ REPLACED = {
     # Docutils: a deprecated role, which a list may not hold.
     ' role="doc-biblioentry"': ' role="listitem"',
 }
+WIDE = 4  # columns of a table that a telephone shows row by row
 
 
 def setup_page(app: Sphinx) -> None:
@@ -31,6 +33,7 @@ def setup_page(app: Sphinx) -> None:
     app.add_config_value("labkit_site", made_by, "html")
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("html-page-context", replace, priority=900)
+    app.connect("html-page-context", label_cells, priority=900)
 
 
 def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
@@ -49,3 +52,21 @@ def replace(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
     for old, new in REPLACED.items():
         if old in context.get("body", ""):
             context["body"] = context["body"].replace(old, new)
+
+
+def label_cells(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Have each cell of a wide table name its column, for screens where the heads are out of sight."""
+    context["body"] = re.sub(r"<table.*?</table>", _labelled, context.get("body", ""), flags=re.DOTALL)
+
+
+def _labelled(table: re.Match[str]) -> str:
+    heads = re.findall(r"<th\b.*?</th>", table[0], re.DOTALL)
+    if len(heads) < WIDE:
+        return table[0]
+
+    def labelled(row: re.Match[str]) -> str:
+        labels = (re.sub(r"<[^>]+>", "", head).strip() for head in heads)
+        return re.sub(r"<td\b", lambda _: f'<td data-label="{next(labels, "")}"', row[0])
+
+    wide = table[0].replace('<table class="', '<table class="lk-wide ', 1)
+    return re.sub(r"<tr\b.*?</tr>", labelled, wide, flags=re.DOTALL)

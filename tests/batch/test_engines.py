@@ -23,7 +23,7 @@ def test_a_record_of_this_code_is_skipped_and_a_failure_does_not_stop_the_rest(b
     assert result.exit_code == 1
     assert outcomes(result.stdout) == [["0", "recorded"], ["1", "recorded"], ["13", "failed"]]
     failed = (
-        "cell In [3] of runs/t01-tiny/laptop/seed-13.failed.ipynb failed: ValueError: thirteen is too many"
+        "cell In [4] of runs/t01-tiny/laptop/seed-13.failed.ipynb failed: ValueError: thirteen is too many"
     )
     assert f"Error: t01-tiny: {failed}\n" in result.stderr
     assert result.stdout.endswith(f"failed: {failed}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from click.testing import CliRunner
-from conftest import HEADER
+from trial import PARAMETERS, cell, write_book
 
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.pairing import pair
@@ -13,16 +13,7 @@ from labkit.commands.main import main
 
 STEPS = 12
 # A training that is checkpointed, and that leaves a line for each step it computes; something done once.
-CHAPTER = f"""# Tiny
-
-```{{code-cell}}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-```
-
-```{{code-cell}}
+TRAINING = f"""
 import torch
 
 import labkit
@@ -42,20 +33,19 @@ def noise():
         print("once", file=file)
     return torch.rand(1).item()
 
-lab = labkit.open_lab("t01-tiny", profile=profile, seed=seed)
+lab = labkit.open_lab("t01-tiny", profile=profile, seed=seed, epochs=epochs)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
 optimizer = torch.optim.SGD(model.parameters(), 1e-5)
 loader = Loader(glyphs("train", 80), 20, [raw], seed)
 history = fit(model, loader, {STEPS}, optimizer, callbacks=[Tell(), *lab.checkpoint("net")])
-lab.number("R1", "noise", lab.once("noise", noise))
+lab.record("R2", [{{"noise": lab.once("noise", noise)}}])
 lab.record("R1", [{{"step": step, "loss": loss}} for step, loss in history.sampled("loss", 1)])
 lab.close()
-```
 """
 
 
 def test_force_trains_again_to_the_same_rows(tiny: Chapter) -> None:
-    tiny.source.write_text(HEADER + CHAPTER)
+    write_book(tiny.root, PARAMETERS, cell(TRAINING), slug=tiny.slug)
     pair(tiny)
     record = tiny.root / "results" / "t01-tiny" / "laptop" / "seed-0.json"
     rows = []

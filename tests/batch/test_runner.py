@@ -14,9 +14,11 @@ from typing import Any
 import nbformat
 import pytest
 
+from labkit.batch import runner
+from labkit.batch.jobs import perform
+from labkit.batch.plan import Job
 from labkit.batch.runner import run
 from labkit.chapters.chapter import Chapter
-from labkit.chapters.pairing import pair
 from labkit.errors import LabkitError
 
 
@@ -54,18 +56,18 @@ def test_a_run_takes_its_parameters_and_is_executed_by_this_python(
 def test_a_failing_cell_is_one_line_and_its_traceback_stays(paired: Chapter) -> None:
     with pytest.raises(LabkitError) as caught:
         run(paired, "smoke", 0, {"epochs": 13})
-    where = "runs/t01-tiny/smoke/seed-0.failed.ipynb"
-    assert str(caught.value) == f"t01-tiny: cell In [5] of {where} failed: ValueError: thirteen is too many"
+    where = "runs/t01-tiny/smoke/epochs=13/seed-0.failed.ipynb"
+    assert str(caught.value) == f"t01-tiny: cell In [6] of {where} failed: ValueError: thirteen is too many"
     assert "ValueError" in (paired.root / where).read_text()
     assert files(paired) == ["seed-0.failed.ipynb"]
 
-    run(paired, "smoke", 0, {"epochs": 0})
+    paired.source.write_text(paired.source.read_text().replace("== 13", "== 14"))
+    run(paired, "smoke", 0, {"epochs": 13})
     assert files(paired) == ["seed-0.ipynb"]
 
 
 def test_a_kernel_that_dies_is_one_line(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:
     paired.source.write_text(paired.source.read_text().replace("import time", "os.kill(os.getpid(), 9)"))
-    pair(paired)
     told = []
     for start in (
         "",  # it lives until the last cell
@@ -93,14 +95,57 @@ def test_trials_and_smoke_runs_are_not_recorded(
     paired: Chapter, profile: str, parameters: dict[str, int], recorded: bool
 ) -> None:
     run(paired, profile, 0, parameters)
-    assert seen(paired)[6] == (str(paired.root / "results") if recorded else None)
+    assert (seen(paired)[6] == str(paired.root / "results")) == recorded
 
 
-def test_a_notebook_that_differs_from_its_source_is_not_run(paired: Chapter) -> None:
-    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 1"))
-    with pytest.raises(LabkitError, match="run `labkit pair t01-tiny`"):
-        run(paired, "smoke", 0, {})
-    assert files(paired) == []
+RECORDS = """
+import pathlib
+
+folder = pathlib.Path(os.environ["LABKIT_RESULTS"], "t01-tiny", profile)
+folder.mkdir(parents=True)
+for name in (f"seed-{seed}.json", f"seed-{seed}-R1.png"):
+    (folder / name).write_text(str(epochs))
+"""
+
+
+def test_trials_keep_apart(paired: Chapter) -> None:
+    paired.source.write_text(paired.source.read_text().replace("import time\n", RECORDS))
+    where = paired.root / "runs/t01-tiny/smoke"
+    (where / "epochs=2/seed-0.record/t01-tiny").mkdir(parents=True)  # of a run that was killed
+    for parameters in ({}, {"epochs": 2}, {"epochs": 2, "rate": 0.5}):
+        run(paired, "smoke", 0, parameters)
+    texts = {str(path.relative_to(where)): path.read_text() for path in where.rglob("*.json")}
+    assert texts == {"seed-0.json": "0", "epochs=2/seed-0.json": "2", "epochs=2,rate=0.5/seed-0.json": "2"}
+    outcome = perform(Job("t01-tiny", "smoke", 0, {"epochs": 3}, str(paired.root)))
+    record = "runs/t01-tiny/smoke/epochs=3/seed-0.json"
+    assert outcome.detail == f"{record} and {record.replace('json', 'ipynb')}"
+    assert sorted(path.name for path in (where / "epochs=2").iterdir()) == [
+        "seed-0-R1.png",
+        "seed-0.ipynb",
+        "seed-0.json",
+    ]
+
+
+def test_in_a_log_a_long_cell_shows_a_sign_of_life(
+    paired: Chapter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "LIFE", 0.2)
+    paired.source.write_text(
+        paired.source.read_text().replace("== 60", "== 1").replace("sleep(60)", "sleep(2)")
+    )
+    run(paired, "smoke", 0, {"epochs": 1})
+    told = [line for line in capsys.readouterr().err.splitlines() if "minutes" in line]
+    assert "t01 smoke seed 0: 0 minutes, in cell 7 of 7" in told
+    time.sleep(0.5)
+    assert capsys.readouterr().err == "", "it ends with the run"
+
+
+def test_what_runs_is_the_source_whatever_the_notebook_holds(paired: Chapter) -> None:
+    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 0\nextra = 5"))
+    paired.notebook.write_text("{}")
+    run(paired, "smoke", 0, {"extra": 6})
+    assert "extra = 6" in (paired.root / "runs/t01-tiny/smoke/extra=6/seed-0.ipynb").read_text()
+    assert paired.notebook.read_text() == "{}"
 
 
 def test_an_interrupt_stops_the_kernel_and_keeps_the_cells_so_far(paired: Chapter) -> None:
@@ -114,7 +159,7 @@ def test_an_interrupt_stops_the_kernel_and_keeps_the_cells_so_far(paired: Chapte
         "epochs=60",
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    trace = paired.root / "runs" / "t01-tiny" / "smoke" / "seed-0.running.ipynb"
+    trace = paired.root / "runs" / "t01-tiny" / "smoke" / "epochs=60" / "seed-0.running.ipynb"
     deadline = time.monotonic() + 30
     while not _is_sleeping(trace) and time.monotonic() < deadline:
         time.sleep(0.1)

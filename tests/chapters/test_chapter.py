@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import HEADER
+from trial import HEADER
 
 from labkit.chapters.chapter import chapters, find_chapter, toc_pages
 from labkit.errors import LabkitError

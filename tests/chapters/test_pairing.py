@@ -1,64 +1,24 @@
-"""A notebook is what its chapter's Markdown makes, to the character, and the way back loses nothing."""
+"""A notebook is what its chapter's Markdown makes, to the character; an edited one is never overwritten."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from conftest import HEADER
 from jupytext.cli import jupytext as jupytext_command
+from trial import HEADER
 
 from labkit.chapters import pairing
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.errors import LabkitError
 from labkit.paths import book_root
-
-# Each is written the way jupytext writes it, so that the way back must give the same bytes.
-SOURCES = {
-    "directives": "# T\n\n```{note}\n:class: tip\nText.\n```\n\n````{tab}\n```{tab-item} A\nx\n```\n````\n",
-    "maths": "# T\n\n$$\na_1 < \\alpha\n$$ (eq-a)\n\nInline $x_i$ and {cite}`he2016` and | a | table |\n",
-    "two markdown cells": "# T\n\nOne.\n\n+++\n\nTwo.\n",
-    "cell metadata": '# T\n\n+++ {"tags": ["aside"]}\n\nAn aside.\n',
-    "tags": "# T\n\n```{code-cell}\n:tags: [hide-input, parameters]\n\nx = 1\n```\n",
-    "nested options": "# T\n\n```{code-cell}\n---\nmystnb:\n  image:\n    alt: 'A: b'\n---\nf()\n```\n",
-    "fence in code": '# T\n\n````{code-cell}\ntext = """\n```\nfenced\n```\n"""\n````\n',
-    "colon first": "# T\n\n```{code-cell}\n\n:not an option\n```\n",
-    "blank lines and spaces": "# T\n\n```{code-cell}\ndef f():\n\n    return 1\n\n\nf()\n```\n",
-    "unicode": "# Größe\n\nσ → ∞ “quoted”\n\n```{code-cell}\nσ = 'é'\n```\n",
-    "twice the same": "# T\n\n```{code-cell}\nx += 1\n```\n\n```{code-cell}\nx += 1\n```\n",
-}
-
-
-def contents(notebook: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
-
-
-@pytest.mark.parametrize("body", SOURCES.values(), ids=SOURCES)
-def test_there_and_back_gives_the_same_bytes(tiny: Chapter, body: str) -> None:
-    tiny.source.write_text(HEADER + body, encoding="utf-8")
-    assert pairing.pair(tiny)
-    assert contents(nbformat.read(tiny.notebook, 4)) == contents(tiny.read())
-    tiny.source.write_text(HEADER, encoding="utf-8")
-    pairing.write_source(tiny)
-    assert tiny.source.read_text(encoding="utf-8") == HEADER + body
-    assert pairing.differences(tiny) == []
-
-
-def test_every_chapter_of_the_book_comes_back_cell_by_cell(tmp_path: Path) -> None:
-    for chapter in chapters(book_root()):
-        copy = Chapter(chapter.slug, tmp_path)
-        for path in (copy.source, copy.notebook):
-            path.parent.mkdir(exist_ok=True)
-        copy.source.write_bytes(chapter.source.read_bytes())
-        nbformat.write(pairing.notebook_from(chapter), copy.notebook)
-        pairing.write_source(copy)
-        assert contents(copy.read()) == contents(chapter.read())
 
 
 def test_equal_sources_make_equal_files_whatever_the_file_times(paired: Chapter) -> None:
@@ -69,7 +29,7 @@ def test_equal_sources_make_equal_files_whatever_the_file_times(paired: Chapter)
         assert pairing.differences(paired) == []
         assert not pairing.pair(paired)
     paired.notebook.write_text(paired.notebook.read_text().replace("# Tiny", "# Tinier"))
-    assert pairing.pair(paired)
+    assert pairing.pair(paired, force=True)
     assert paired.notebook.read_bytes() == stored
     ids = [cell.id for cell in pairing.notebook_from(paired).cells]
     assert len(set(ids)) == len(ids)
@@ -83,7 +43,7 @@ def test_an_inserted_cell_leaves_the_ids_of_the_others(tiny: Chapter) -> None:
     assert [id for id in after if id in before] == before[1:]
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_one_changed_character_anywhere_is_found(paired: Chapter, number: int) -> None:
     notebook = nbformat.read(paired.notebook, 4)
     notebook.cells[number].source += "!"
@@ -96,15 +56,25 @@ def test_one_changed_character_anywhere_is_found(paired: Chapter, number: int) -
 SPOILERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a cell more": (
         lambda nb: nb.cells.append(nbformat.v4.new_code_cell("x")),
-        "has 6 cells, the source makes 5",
+        "not in the source: cell 7",
     ),
-    "tags gone": (lambda nb: nb.cells[1].metadata.pop("tags"), "cell 2 differs in metadata"),
-    "output of another cell": (
-        lambda nb: nb.cells[3].update(execution_count=3),
-        "cell 4 differs in execution_count",
+    "tags gone": (lambda nb: nb.cells[2].metadata.pop("tags"), "cell 3 differs in metadata"),
+    "two cells more": (
+        lambda nb: (
+            nb.cells.insert(1, nbformat.v4.new_code_cell("y"))
+            or nb.cells.insert(1, nbformat.v4.new_code_cell("x"))
+        ),
+        "not in the source: cells 2, 3",
     ),
-    "no stored output": (lambda nb: nb.cells[2].update(outputs=[]), "cell 3 is tagged nbval-check-output"),
-    "no execution count": (lambda nb: nb.cells[2].update(execution_count=None), "has no stored output"),
+    "a cell less": (lambda nb: nb.cells.pop(4), "missing from what the source makes: cell 5"),
+    "three cells for two": (
+        lambda nb: nb.cells.__setitem__(slice(4, 6), [nbformat.v4.new_code_cell(text) for text in "abc"]),
+        "cells 5, 6, 7 stand for what the source makes as cells 5, 6",
+    ),
+    "a picture": (lambda nb: nb.cells[0].update(attachments={"a.png": {}}), "cell 1 differs in attachments"),
+    "another id": (lambda nb: nb.cells[0].update(id="abc"), "the notebook's metadata differs"),
+    "no stored output": (lambda nb: nb.cells[3].update(outputs=[]), "cell 4 is tagged nbval-check-output"),
+    "no execution count": (lambda nb: nb.cells[3].update(execution_count=None), "has no stored output"),
     "another kernel": (
         lambda nb: nb.metadata.kernelspec.update(name="other"),
         "the notebook's metadata differs",
@@ -137,27 +107,94 @@ def test_compared_cells_keep_their_output_until_their_text_changes(
     # The stored output lacks the "2" that executing would add: it shows which of the two happened.
     paired.source.write_text(paired.source.read_text().replace("# Tiny", "# Another title"))
     assert pairing.pair(paired)
-    kept = nbformat.read(paired.notebook, 4).cells[2]
+    kept = nbformat.read(paired.notebook, 4).cells[3]
     assert [output.output_type for output in kept.outputs] == ["stream"]
     paired.source.write_text(paired.source.read_text().replace('print("two")', 'print("three")'))
     monkeypatch.setenv("LABKIT_RESULTS", str(paired.root / "results"))
     assert pairing.pair(paired)
     assert json.loads((paired.root / "seen.json").read_text())[6] is None, "a run that makes no record"
     cells = nbformat.read(paired.notebook, 4).cells
-    assert cells[2].outputs[0].text == "three\n"
-    assert cells[2].outputs[1].data["text/plain"] == "2"
-    assert cells[2].execution_count == 2
-    assert all(not cell.outputs for cell in (cells[1], cells[3], cells[4]))
+    assert cells[3].outputs[0].text == "three\n"
+    assert cells[3].outputs[1].data["text/plain"] == "2"
+    assert cells[3].execution_count == 3
+    assert all(not cell.get("outputs") for cell in cells if cell is not cells[3])
     assert pairing.differences(paired) == []
 
 
 def test_the_output_of_a_cell_edited_in_the_notebook_is_not_kept(paired: Chapter) -> None:
     notebook = nbformat.read(paired.notebook, 4)
-    notebook.cells[2].update(source='print("mine")')
-    notebook.cells[2].outputs[0].text = "mine\n"
+    notebook.cells[3].update(source='print("mine")')
+    notebook.cells[3].outputs[0].text = "mine\n"
     nbformat.write(notebook, paired.notebook)
+    assert pairing.pair(paired, force=True)
+    assert nbformat.read(paired.notebook, 4).cells[3].outputs[0].text == "two\n"
+
+
+def as_saved_by_jupyterlab(notebook: Any) -> None:
+    """Do what running all cells and saving does."""
+    notebook.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
+    notebook.metadata.language_info.update(version="3.12.1", pygments_lexer="ipython3")
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = number, [nbformat.v4.new_output("stream", text="6\n")]
+
+
+def test_outputs_alone_are_no_difference_and_are_left(paired: Chapter) -> None:
+    notebook = nbformat.read(paired.notebook, 4)
+    as_saved_by_jupyterlab(notebook)
+    nbformat.write(notebook, paired.notebook)
+    before = paired.notebook.read_bytes()
+    assert pairing.differences(paired) == []
+    assert not pairing.pair(paired)
+    assert paired.notebook.read_bytes() == before
+    # A new source takes them away: they would be those of other text.
+    paired.source.write_text(paired.source.read_text().replace("seed = 0", "seed = 1"))
     assert pairing.pair(paired)
-    assert nbformat.read(paired.notebook, 4).cells[2].outputs[0].text == "two\n"
+    assert not nbformat.read(paired.notebook, 4).cells[4].outputs
+
+
+EDITS: dict[str, Callable[[list[Any]], Any]] = {
+    "text": lambda cells: cells[0].update(source="# Tinier"),
+    "code": lambda cells: cells[4].update(source="1 + 1"),
+    "a new cell": lambda cells: cells.append(nbformat.v4.new_code_cell("mine = 1")),
+    "a cell for another": lambda cells: cells.__setitem__(3, nbformat.v4.new_markdown_cell("Mine.")),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_an_edited_notebook_is_never_overwritten(paired: Chapter, kind: str) -> None:
+    notebook = nbformat.read(paired.notebook, 4)
+    made = [cell.source for cell in notebook.cells]
+    EDITS[kind](notebook.cells)
+    as_saved_by_jupyterlab(notebook)
+    nbformat.write(notebook, paired.notebook)
+    before = paired.notebook.read_bytes()
+    for source in (paired.source.read_text(), paired.source.read_text().replace("seed = 0", "seed = 1")):
+        paired.source.write_text(source)
+        with pytest.raises(
+            LabkitError, match=r"is edited \(cell \d\): `labkit pair --from-notebook t01-tiny`"
+        ):
+            pairing.pair(paired)
+        assert paired.notebook.read_bytes() == before
+    paired.source.write_text(source.replace("seed = 1", "seed = 0"))
+    assert pairing.pair(paired, force=True)
+    assert [cell.source for cell in nbformat.read(paired.notebook, 4).cells] == made
+
+
+def test_a_new_source_is_no_edit_of_the_notebook(paired: Chapter) -> None:
+    # Twice, and neither is committed: the notebook itself tells that nobody has touched it.
+    for seed in (1, 2):
+        paired.source.write_text(paired.source.read_text().replace(f"seed = {seed - 1}", f"seed = {seed}"))
+        assert pairing.pair(paired)
+        assert f"seed = {seed}" in paired.notebook.read_text()
+
+
+def test_the_notebooks_of_the_book_have_no_outputs() -> None:
+    for chapter in chapters(book_root()):
+        cells = nbformat.read(chapter.notebook, 4).cells
+        with_outputs = [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+        assert all(pairing.COMPARED in cell.metadata.tags for cell in with_outputs), chapter.slug
 
 
 def test_a_cell_that_fails_while_pairing_is_one_line(tiny: Chapter) -> None:
@@ -174,48 +211,6 @@ def test_a_source_that_is_not_myst_is_one_line(tiny: Chapter) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_what_markdown_cannot_hold_is_refused_and_nothing_is_written(paired: Chapter) -> None:
-    before = paired.source.read_bytes()
-    notebook = nbformat.read(paired.notebook, 4)
-    notebook.cells[0].attachments = {"a.png": {"image/png": "aGk="}}
-    nbformat.write(notebook, paired.notebook)
-    with pytest.raises(LabkitError, match=r"cell 1 of .* cannot be written as Markdown"):
-        pairing.write_source(paired)
-    notebook.cells[0] = nbformat.v4.new_markdown_cell("One.\n\n```{code-cell}\nx\n```")
-    nbformat.write(notebook, paired.notebook)
-    with pytest.raises(LabkitError, match="cannot be written as Markdown"):
-        pairing.write_source(paired)
-    assert paired.source.read_bytes() == before
-
-
-EXERCISE = (
-    "# T\n\n```{code-cell}\n:tags: [exercise]\n\n"
-    "def f(x):\n    # solution\n    return x + 1\n    # end\n\n\np.f(f)\n```\n\nAfter.\n"
-)
-
-
-def test_an_exercise_loses_its_solution_on_the_way_to_the_notebook_and_gets_it_back(tiny: Chapter) -> None:
-    tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
-    pairing.pair(tiny)
-    notebook = nbformat.read(tiny.notebook, 4)
-    assert notebook.cells[1].source == "def f(x):\n    ...  # your turn\n\n\np.f(f)"
-    notebook.cells[2].source = "Edited."
-    nbformat.write(notebook, tiny.notebook)
-    pairing.write_source(tiny)
-    assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE.replace("After", "Edited")
-
-
-def test_an_exercise_edited_in_the_notebook_is_refused(tiny: Chapter) -> None:
-    tiny.source.write_text(HEADER + EXERCISE, encoding="utf-8")
-    pairing.pair(tiny)
-    notebook = nbformat.read(tiny.notebook, 4)
-    notebook.cells[1].source = "def f(x):\n    return x + 1\n\n\np.f(f)"
-    nbformat.write(notebook, tiny.notebook)
-    with pytest.raises(LabkitError, match=r"cell 2 is an exercise: edit it, and its solution, in .*\.md"):
-        pairing.write_source(tiny)
-    assert tiny.source.read_text(encoding="utf-8") == HEADER + EXERCISE
-
-
 def test_jupytext_does_not_pair_by_itself(tmp_path: Path) -> None:
     # In a JupyterLab with jupytext, a notebook that names formats shows the inputs of its source, solutions
     # included, and saving it rewrites the source. What jupytext does then is what `--sync` does.
@@ -230,3 +225,32 @@ def test_jupytext_does_not_pair_by_itself(tmp_path: Path) -> None:
             jupytext_command(["--sync", "--quiet", str(copy)])
         assert [copy.read_bytes() for copy in copies] == before
         assert "# your turn" in copies[1].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("tags", "folded"),
+    [
+        ("figure, remove-input", True),
+        ("claims, hide-input", True),
+        ("in-short", True),
+        ("hide-cell", True),
+        ("parameters, hide-cell", False),
+        ("exercise, hide-input", False),
+        ("nbval-check-output", False),
+    ],
+)
+def test_bookkeeping_and_drawing_are_folded_in_the_notebook(tiny: Chapter, tags: str, folded: bool) -> None:
+    code = "# solution\n1\n# end\nf()"
+    tiny.source.write_text(f"{HEADER}# T\n\n```{{code-cell}}\n:tags: [{tags}]\n\n{code}\n```\n")
+    metadata = pairing.notebook_from(tiny).cells[2].metadata
+    assert (metadata.get("jupyter"), metadata.get("cellView")) == (
+        ({"source_hidden": True}, "form") if folded else (None, None)
+    )
+    assert metadata["tags"] == tags.split(", ")
+
+
+def test_no_notebook_of_the_book_shows_raw_myst() -> None:
+    for chapter in chapters(book_root()):
+        notebook = nbformat.read(chapter.notebook, 4)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        assert not re.search(r"\{[a-z:]+\}`|^:::|^`{3,}\{|\]\((?!https://)[^)]*\.md", text, re.MULTILINE)

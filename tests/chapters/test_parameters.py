@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from labkit.batch import runner
 from labkit.chapters.chapter import Chapter
-from labkit.chapters.parameters import checked, from_texts, parameters_of
+from labkit.chapters.parameters import checked, from_texts, parameters_of, trial_of
 from labkit.errors import LabkitError
 
 DEFAULTS = {"profile": "smoke", "seed": 0, "epochs": 0, "rate": 0.1, "fast": False}
@@ -127,6 +128,25 @@ def test_a_number_out_of_range_is_refused(name: str, value: Any, message: str) -
 def test_the_ends_of_the_range_are_accepted() -> None:
     values = {"epochs": 2**63 - 1, "seed": 0, "rate": -0.5, "below": -5}
     assert checked(values, DEFAULTS | {"below": -1}, "p01") == values
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"profile": "full", "seed": 3}, ""),
+        ({"epochs": 0, "rate": 0.1}, ""),
+        ({"rate": 0.2, "epochs": 2}, "epochs=2,rate=0.2"),
+        ({"fast": True, "other": 1}, "fast=True"),
+    ],
+)
+def test_a_trial_is_called_by_what_differs(values: dict[str, Any], name: str) -> None:
+    assert trial_of(values, DEFAULTS) == name
+
+
+def test_the_name_of_a_trial_is_that_of_a_folder() -> None:
+    strange = [trial_of({"word": word}, {"word": ""}) for word in ("../..", "a b", "x" * 200, "a/b", "é\n")]
+    assert len(set(strange)) == len(strange)
+    assert all(re.fullmatch("[0-9a-f]{16}", name) for name in strange)
 
 
 def bad_parameter(rng: random.Random) -> dict[str, Any]:

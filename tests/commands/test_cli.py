@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import HEADER
+from trial import HEADER
 
 import labkit
 from labkit.chapters.chapter import Chapter
@@ -114,7 +114,7 @@ def test_a_failing_chapter_does_not_stop_the_next_and_fails_the_command(paired: 
     result = labkit_command("run", "all")
     assert result.exit_code == 1
     assert (
-        "Error: t01-tiny: cell In [5] of runs/t01-tiny/smoke/seed-0.failed.ipynb failed: ZeroDiv"
+        "Error: t01-tiny: cell In [6] of runs/t01-tiny/smoke/seed-0.failed.ipynb failed: ZeroDiv"
         in result.stderr
     )
     assert result.stdout.endswith("executed: runs/t02-tiny/smoke/seed-0.ipynb\n")
@@ -131,10 +131,43 @@ def test_pair_check_and_the_way_back(paired: Chapter) -> None:
         "notebooks/t01-tiny.ipynb: cell 1 differs in source",
         "notebooks/orphan.ipynb: no chapter of this name",
     ]
+    result = labkit_command("pair", "t01")
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert result.output.startswith("Error: notebooks/t01-tiny.ipynb is edited (cell 1): ")
+    assert "Tinier" in paired.notebook.read_text()
+    result = labkit_command("run", "t01", "-p", "epochs=13")
+    assert result.stderr.startswith("notebooks/t01-tiny.ipynb is not book/t01-tiny.md, which is what runs\n")
     result = labkit_command("pair", "--from-notebook", "t01")
-    assert result.stdout.startswith("wrote book/t01-tiny.md")
+    assert result.stdout.startswith("wrote book/t01-tiny.md from notebooks/t01-tiny.ipynb;")
     assert paired.title() == "Tinier"
     assert labkit_command("pair", "--from-notebook").exit_code == 2
+    assert labkit_command("pair", "--from-notebook", "--force", "t01").exit_code == 2
+    paired.notebook.write_text(paired.notebook.read_text().replace("# Tinier", "# Tiniest"))
+    assert labkit_command("pair", "--force").stdout == "notebooks/t01-tiny.ipynb: written\n"
+
+
+def test_exercises_that_were_left_are_named(tiny: Chapter) -> None:
+    cell = "```{code-cell}\n:tags: [exercise]\n\n# solution\n1\n# end\nlast\n```\n"
+    tiny.source.write_text(tiny.source.read_text().replace("nbval-check-output", "figure") + f"\n{cell}")
+    assert labkit_command("pair").exit_code == 0
+    tiny.notebook.write_text(tiny.notebook.read_text().replace("...  # your turn", "2"))
+    last = labkit_command("pair", "--from-notebook", "t01").output.splitlines()[-1]
+    assert last == "exercises are as they were, not as in cell 7: edit them in book/t01-tiny.md"
+
+
+def test_lab_opens_copies(paired: Chapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda program, arguments: started.append(arguments))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "Error: JupyterLab is not installed here" in labkit_command("lab").output
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert labkit_command("lab").output == ""
+    copy = paired.root / "runs/notebooks/t01-tiny.ipynb"
+    assert started == [[sys.executable, "-m", "jupyterlab", str(copy.parent)]]
+    copy.write_text(copy.read_text().replace("# Tiny", "# Mine"))
+    assert labkit_command("lab").output == "runs/notebooks/t01-tiny.ipynb: kept with your edits (cell 1)\n"
+    assert "# Mine" in copy.read_text()
 
 
 def test_list_shows_title_parameters_and_records(paired: Chapter) -> None:

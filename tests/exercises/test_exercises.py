@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import torch
 
 from labkit.chapters.cells import TAG, solution, stub, with_answer
 from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.pairing import notebook_from
 from labkit.errors import LabkitError
+from labkit.exercises import checking
 from labkit.exercises.checking import NotYet, Verdict, checker, own_claim, same
 
 CHAPTERS = chapters()
@@ -113,11 +117,69 @@ def test_an_answer_that_fails_is_not_accepted_and_its_error_is_named() -> None:
     assert half(lambda x: None).hint == "half(4) is still missing: your function returns None."
 
 
+def test_what_a_checker_stumbles_over_is_told_and_not_its_stumble() -> None:
+    @checker
+    def share(answer: Any) -> None:
+        same(float(answer(4)), 2.0, "share(4)")
+
+    assert share(lambda x: 2).accepted
+    for value, told in {
+        None: "None",
+        "abc": "a value of type str",
+        (1, 2): "a value of type tuple of 2",
+        torch.zeros(2, 3): "a tensor of shape (2, 3)",
+    }.items():
+        verdict = share(lambda x, value=value: value)
+        assert verdict.hint == f"It returns {told}, which is not what was asked for."
+    assert share(lambda x: float("x")).hint.startswith("It stops with ValueError: could not convert")
+    assert share(3).hint.startswith("It stops with TypeError")
+
+
+WRONG_TYPES = [None, 3, "abc", (), {}, torch.zeros(3)]
+
+
+@pytest.mark.parametrize(("chapter", "cell"), EXERCISES, ids=IDS)
+def test_no_answer_of_another_type_looks_like_an_error_within(chapter: Chapter, cell: str) -> None:
+    module = importlib.import_module(f"labkit.exercises.{chapter.number}")
+    for value in WRONG_TYPES:
+        verdict = getattr(module, name_of(cell))(lambda *_, value=value, **__: value)
+        assert not verdict.accepted
+        assert not verdict.hint.startswith("It stops with"), (value, verdict.hint)
+
+
+def test_an_answer_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "LONGEST", 0.2)
+
+    @checker
+    def one(answer: Any) -> None:
+        same(answer(), 1, "one()")
+
+    def endless() -> None:
+        while True:
+            pass
+
+    def stubborn() -> None:
+        while True:
+            try:
+                endless()
+            except Exception:
+                continue
+
+    before = signal.getsignal(signal.SIGALRM)
+    for answer in (endless, stubborn):
+        verdict = one(answer)
+        assert (verdict.accepted, verdict.hint) == (False, "It runs for more than 0 seconds. Does it end?")
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    with ThreadPoolExecutor(1) as pool:  # where no signal can come, it is checked without a limit
+        assert pool.submit(one, lambda: 1).result().accepted
+
+
 GOOD = {
     "claim": "the sum is larger than the difference",
     "control": "the difference",
     "effects": [1.0, 1.1, 0.9],
-    "verdict": "reproduced",
+    "verdict": "supported",
 }
 
 
@@ -128,7 +190,8 @@ GOOD = {
         ({"effects": [1.0, 1.1]}, "2 seeds are too few"),
         ({"effects": [1.0, 1.0, 1.0]}, "does the seed reach"),
         ({"effects": [1.0, -1.0, 0.2]}, "says 'undecided'"),
-        ({"verdict": "not reproduced"}, "says 'reproduced'"),
+        ({"verdict": "contradicted"}, "says 'supported'"),
+        ({"effects": [-1.0, -1.1, -0.9]}, "says 'contradicted'"),
         ({"claim": "it is larger"}, "whole sentence"),
         ({"control": ""}, "what the control is"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import HEADER
 from torch import nn
+from trial import PARAMETERS, commit_with_package, write_book
 
 from labkit.chapters.chapter import Chapter
 from labkit.commands.records import verify
@@ -22,26 +21,18 @@ from labkit.data.batches import Loader
 from labkit.data.images import Images
 from labkit.lab import provenance
 from labkit.lab.abridged import Abridged
+from labkit.lab.evidence import Evidence
 from labkit.lab.record import Record, sealed, unsealed
 from labkit.lab.rehearsal import not_yet_run, read_rehearsal
 from labkit.lab.report import Report
 from labkit.lab.standing import CodeState
 from labkit.site.directives.recorded import rehearsals
-from labkit.source.files import PACKAGE, snapshot
+from labkit.source.files import snapshot
 from labkit.training.callbacks import Callback, Training
 from labkit.training.snapshots import Snapshot, StartAt
 
 # Its large size takes minutes: 2,000 steps of a quarter of a second, and passes over 2,000 images.
-CHAPTER = """# A trial
-
-```{code-cell}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-epochs = 0
-```
-
+CELLS = """
 ```{code-cell}
 import time
 
@@ -99,7 +90,7 @@ value = accuracy(model, images, [raw])
 assert model.seen == [7, 7], "two batches of seven"
 assert len(logits(model, images, [raw])) == 2_000
 lab.record("R1", [{"step": s, "loss": v} for s, v in history.sampled("loss", 10)])
-lab.number("R1", "accuracy", value)
+lab.record("R2", [{"accuracy": value}])
 ```
 
 ```{code-cell}
@@ -122,7 +113,7 @@ def turn(number):
 
 repeat(turn, Training(parts, steps, lab.checkpoint("two")), title="two networks")
 assert turns == ([0, 500, 999] if profile == "full" else turns)
-lab.claim("R1", "It is small", 1 / (turns[-1] - lab.pick(smoke=0, laptop=19, full=0)))
+lab.record("R3", [{"small": 1 / (turns[-1] - lab.pick(smoke=0, laptop=19, full=0))}])
 ```
 
 ```{code-cell}
@@ -137,23 +128,9 @@ raise AssertionError("exercises are not done")
 FOLDER = "results/p00-trial/full"
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
 def make_book(root: Path) -> None:
-    (root / "book").mkdir()
-    (root / "book/p00-trial.md").write_text(HEADER + CHAPTER)
-    toc = "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n"
-    (root / "_toc.yml").write_text(toc)
-    shutil.copytree(PACKAGE, root / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
-    git(root, "init", "-q")
-    git(root, "add", ".")
-    git(root, "commit", "-q", "-m", "start")
+    write_book(root, PARAMETERS, CELLS)
+    commit_with_package(root)
 
 
 def called(group: Any, *arguments: str) -> Result:
@@ -208,10 +185,11 @@ def test_it_is_looked_over_and_stale_once_the_code_has_changed(
     assert result.exit_code == 0, result.output
     assert result.output.startswith("p00 full: rehearsed on 20")
     assert result.output.endswith("not yet run\n")
-    report = Report(Record("p00-trial", "smoke", 0), [], CodeState(), not_yet_run(chapter, "full"))
+    told = not_yet_run(chapter, "full")
+    report = Report(Evidence(), Record("p00-trial", "smoke", 0), [], CodeState(), told)
     assert "Profile full: rehearsed on" in report.provenance()
     page = [node.astext() for node in rehearsals([chapter])]
-    assert page == ["Rehearsed", f"p00 {not_yet_run(chapter, 'full')}."]
+    assert page == ["Rehearsed", f"p00 {told}."]
     file = "labkit/training/held_out.py"
     changed = snapshot() | {file: snapshot()[file].replace("F.cross_entropy(", "2 * F.cross_entropy(")}
     monkeypatch.setattr(provenance, "snapshot", lambda: changed)
@@ -256,7 +234,7 @@ def test_an_edit_that_is_not_sealed_is_damage_and_the_chapter_says_so(book: Path
 def test_a_cell_that_fails_is_one_line_and_nothing_is_kept(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # At the laptop's size the claim divides by zero; twenty steps are done in a moment.
+    # At the laptop's size the last table divides by zero; twenty steps are done in a moment.
     source = book / "book/p00-trial.md"
     source.write_text(source.read_text().replace("0.25", "0.01"))
     result = called(command, "p00", "--profile", "laptop")

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trial
 from click.testing import CliRunner
-from conftest import HEADER
+from trial import PARAMETERS, cell, commit_with_package, git, write_book
 
 from labkit.chapters.chapter import Chapter
 from labkit.commands.records import verify
 from labkit.errors import LabkitError
 from labkit.lab import provenance
 from labkit.lab.provenance import code_hashes
-from labkit.lab.record import Record, read_record, records
+from labkit.lab.record import read_record, records
 from labkit.lab.replay import FILE, _executable, replay
 from labkit.lab.standing import code_state
-from labkit.source.files import PACKAGE, snapshot
+from labkit.source.files import snapshot
 
 INTERVALS = "labkit/measure/intervals.py"
 # A lab of its own: the real one takes seconds to import.
-CHAPTER = """# A trial
-
-```{code-cell}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-```
-
-```{code-cell}
-:tags: [figure]
-from labkit.measure.intervals import mean_interval
-```
-
-```{code-cell}
+LAB = """
 import time
 from types import SimpleNamespace
-from labkit.lab.record import Number
 
 class Lab:
     _pictures = {"R1": b"a picture"}
-    _record = SimpleNamespace(rows={}, numbers=[], claims=[], machine="m", precision="float32")
+    _record = SimpleNamespace(rows={}, timed=["R4 time"], machine="m", precision="float32")
     _record.versions = {"torch": "2"}
 
     def pick(self, smoke, laptop, full):
@@ -54,31 +38,17 @@ lab = Lab()
 size = lab.pick(smoke=3, laptop=2000, full=3000)
 found = mean_interval([0.1, 0.2, size])
 lab._record.rows["R1"] = [{"mean": found.mean, "low": found.low}]
-lab._record.numbers.append(Number("R1", "time", time.perf_counter(), "s", "", timed=True))
-```
+lab._record.rows["R4 time"] = [{"seconds": time.perf_counter()}]
 """
-
-
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Chapter]:
     """Make a book whose records were made when `old` stood in a file where now there is `new`."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(PACKAGE, tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in {
-        "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n",
-        "book/p00-trial.md": HEADER + CHAPTER,
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    git(tmp_path, "init", "-q")
+    silent = cell("from labkit.measure.intervals import mean_interval", "figure")
+    chapter = write_book(tmp_path, PARAMETERS, silent, cell(LAB))
+    commit_with_package(tmp_path)
 
     def make(new: str, old: str, file: str = INTERVALS) -> Chapter:
         now = (tmp_path / file).read_text()
@@ -86,19 +56,11 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., C
         (tmp_path / file).write_text(now.replace(new, old))
         git(tmp_path, "add", ".")
         git(tmp_path, "commit", "-qm", "then")
-        sha, chapter = git(tmp_path, "rev-parse", "HEAD"), Chapter("p00-trial", tmp_path)
+        sha = git(tmp_path, "rev-parse", "HEAD")
         for seed in (0, 1):
-            Record(
-                chapter.slug,
-                "laptop",
-                seed,
-                data=[{"name": "none", "images": 0, "fingerprint": "", "differences": ""}],
-                code=provenance.reach_at(chapter, "laptop", sha).hashes(),
-                commit={"sha": sha, "clean": True},
-                versions={"python": "3", "torch": "2"},
-                hardware={"cpu": "one", "threads": 1},
-                rows={"R1": [{"mean": float(seed)}]},
-            ).write(tmp_path / "results")
+            record = trial.recorded(chapter, seed, rows={"R1": [{"mean": float(seed)}]})
+            record.code = provenance.reach_at(chapter, "laptop", sha).hashes()
+            record.write(tmp_path / "results")
         (tmp_path / file).write_text(now)
         return chapter
 
@@ -120,7 +82,7 @@ def test_a_refactoring_that_changes_nothing_is_vouched_for_and_only_that(
     kept = replay(chapter, "laptop")
     assert kept is not None
     # Two numbers of a row and the hash of a picture; the time is left aside.
-    assert (kept.compared, kept.excused) == (3, ["time"])
+    assert (kept.compared, kept.excused) == (3, ["table R4 time"])
     assert kept.changed == ["measure.intervals.mean_interval"]
     state = code_state(made, chapter)
     assert state.word == "replayed"

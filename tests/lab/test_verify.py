@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import HEADER
+from trial import commit_with_package, git, recorded, rows, write_book
 
 from labkit.batch.jobs import _is_current
 from labkit.chapters.chapter import Chapter
@@ -21,77 +19,26 @@ from labkit.chapters.pairing import pair
 from labkit.commands.records import verify
 from labkit.errors import LabkitError
 from labkit.lab import provenance
-from labkit.lab.provenance import code_hashes
 from labkit.lab.record import sealed, unsealed
 from labkit.lab.rehash import rehash
-from labkit.source.files import PACKAGE, snapshot
+from labkit.source.files import snapshot
 
-CHAPTER = """# A trial
-
-```{code-cell}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-epochs = 0
-```
-
-```{code-cell}
-from labkit.measure.intervals import mean_interval
-
-print(mean_interval([epochs]))
-```
-"""
 FOLDER = "results/p00-trial/laptop"
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
-def content_of(book: Path, seed: int) -> dict[str, Any]:
-    picture = hashlib.sha256(b"a picture").hexdigest()[:16]
-    return {
-        "schema": 2,
-        "chapter": "p00-trial",
-        "profile": "laptop",
-        "seed": seed,
-        "parameters": {"epochs": 0},
-        "data": [{"name": "shapes", "images": 9, "fingerprint": "abc", "differences": ""}],
-        "code": code_hashes(Chapter("p00-trial", book), "laptop"),
-        "commit": {"sha": git(book, "rev-parse", "HEAD"), "clean": True},
-        "versions": {"python": "3.11", "torch": "2.13"},
-        "hardware": {"cpu": "a processor", "threads": 2},
-        "precision": "float32",
-        "seconds": 60.5,
-        "peak_memory_mb": 100,
-        "rows": {"R1": [{"x": 1.5, "y": seed}], "R2": [{"z": "text"}]},
-        "numbers": [{"row": "R1", "name": "accuracy", "value": 0.5, "unit": "%", "paper": ""}],
-        "claims": [{"row": "R1", "text": "A beats B", "effect": 0.1, "unit": "points", "paper": ""}],
-        "sheets": {"R1": f"seed-{seed}-R1.png {picture}"},
-    }
+PICTURE = hashlib.sha256(b"a picture").hexdigest()[:16]
 
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A book of one chapter with the records of seeds 0 and 1, all as it should be."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book/p00-trial.md").write_text(HEADER + CHAPTER)
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n"
-    )
-    shutil.copytree(PACKAGE, tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "start")
+    chapter = write_book(tmp_path)
+    commit_with_package(tmp_path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / FOLDER).mkdir(parents=True)
     for seed in (0, 1):
-        (tmp_path / FOLDER / f"seed-{seed}.json").write_text(sealed(content_of(tmp_path, seed)))
+        tables = {"R1": rows(0.5, 0.6 + seed / 100), "R2": [{"z": "text"}]}
+        record = recorded(chapter, seed, rows=tables, sheets={"R1": f"seed-{seed}-R1.png {PICTURE}"})
+        record.write(tmp_path / "results")
         (tmp_path / FOLDER / f"seed-{seed}-R1.png").write_bytes(b"a picture")
     return tmp_path
 
@@ -136,22 +83,29 @@ def test_a_changed_definition_of_labkit_makes_stale_and_is_named(
 
 
 CHANGES: dict[str, tuple[str, Any, str]] = {
-    "schema": ("schema", 1, "is not a record: written by another version"),
+    "schema": ("schema", 2, "is not a record: written by another version"),
     "unknown field": ("surplus", 1, "is not a record"),
     "type": ("rows", 5, "is not a record: its rows cannot be read"),
     "entry": ("code", {"chapter": 1}, "is not a record: its code cannot be read"),
-    "claim": (
-        "claims",
-        [{"row": "R1", "text": "A", "effect": None, "unit": "", "paper": ""}],
-        "is not a record: its claims cannot be read",
-    ),
+    "claim": ("claims", [None], "is not a record: its claims cannot be read"),
+    "table's name": ("timed", [1], "is not a record: its timed cannot be read"),
     "no tables": ("rows", {}, "has no table"),
     "an empty table": ("rows", {"R1": []}, "has a table without rows"),
-    "fewer tables": ("rows", {"R1": [{"x": 2.5}]}, "its tables are not those of seed 0"),
+    "fewer tables": ("rows", {"R1": rows(0.5, 0.7)}, "its tables are not those of seed 0"),
     "rows of another seed": (
         "rows",
-        {"R1": [{"x": 1.5, "y": 0}], "R2": [{"z": "text"}]},
+        {"R1": rows(0.5, 0.6), "R2": [{"z": "text"}]},
         "its rows are those of seed 0",
+    ),
+    "a row that a claim is about": (
+        "rows",
+        {"R1": rows(0.5, 0.7)[:1], "R2": [{"z": "text"}]},
+        "cannot be judged: B beats A: table R1 has no row with arm = B",
+    ),
+    "a number that is quoted": (
+        "rows",
+        {"R1": rows(0.5, 0.7)[1:], "R2": [{"z": "text"}]},
+        "cannot be judged: accuracy of A: table R1 has no row with arm = A",
     ),
     "fewer pictures": ("sheets", {}, "its pictures are not those of seed 0"),
     "code": ("code", {"experiment": "0123456789abcdef"}, "was not made by the code of commit"),
@@ -169,11 +123,10 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
     ),
     "data": (
         "data",
-        [{"name": "shapes", "images": 9, "fingerprint": "abd", "differences": ""}],
+        [{"name": "shapes", "images": 9_000, "fingerprint": "abd", "differences": ""}],
         "its data are not those of seed 0",
     ),
     "fewer claims": ("claims", [], "its claims are not those of seed 0"),
-    "fewer numbers": ("numbers", [], "its numbers are not those of seed 0"),
     "size": ("rows", {"R1": [{"x": "long" * 50_000}], "R2": [{}]}, "bytes, more than 200000"),
 }
 
@@ -190,9 +143,22 @@ def test_a_damaged_record_is_one_line_that_names_it(book: Path, name: str) -> No
     assert "damaged, see above" in last
 
 
-def test_the_same_claim_twice_is_a_fault(book: Path) -> None:
-    change(book, "claims", content_of(book, 1)["claims"] * 2)
-    assert f"{FOLDER}/seed-1.json: makes the same claim twice\n" in called().output
+def test_a_claims_cell_that_fails_is_named_with_its_chapter(book: Path) -> None:
+    source = book / "book/p00-trial.md"
+    source.write_text(source.read_text().replace('column("R1", "accuracy")', "1 / 0"))
+    result = called()
+    assert result.exit_code == 1
+    said = "book/p00-trial.md: the claims cell of p00-trial.md: ZeroDivisionError: division by zero"
+    assert result.output.splitlines()[0] == said
+
+
+def test_of_other_code_records_need_not_have_the_rows_of_new_claims(book: Path) -> None:
+    source = book / "book/p00-trial.md"
+    source.write_text(source.read_text().replace('"accuracy")', '"precision")'))
+    said = f"{FOLDER}/seed-0.json: cannot be judged: B beats A: table R1 has no column 'precision'"
+    assert said in called().output
+    source.write_text(source.read_text().replace("size = lab", "sizes = lab"))
+    assert called().output == "p00 laptop: seeds 0, 1; stale: experiment changed\n"
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -244,7 +210,7 @@ def test_damage_in_the_folder_is_named(book: Path, name: str) -> None:
 
 
 def test_of_the_first_seed_a_picture_is_kept_and_of_others_a_hash(book: Path) -> None:
-    known = hashlib.sha256(b"a picture").hexdigest()[:16]
+    known = PICTURE
     (book / FOLDER / "seed-1-R1.png").unlink()
     change(book, "sheets", {"R1": f"- {known}"})
     assert (called("--strict").exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; fresh\n")
@@ -311,10 +277,10 @@ def a_table_less(path: Path, chance: random.Random) -> str:
     """Delete or empty a table, with or without a new seal."""
     content = unsealed(path)
     table = chance.choice(list(content["rows"]))
-    rows = content["rows"] | {table: []}
+    tables = content["rows"] | {table: []}
     if chance.random() < 0.5:
-        del rows[table]
-    return written(path, content | {"rows": rows}, chance)
+        del tables[table]
+    return written(path, content | {"rows": tables}, chance)
 
 
 def another_seed(path: Path, chance: random.Random) -> str:
@@ -379,7 +345,7 @@ def test_only_what_is_committed_and_whole_is_hashed_anew(book: Path) -> None:
     assert path.read_text() == whole
     with pytest.raises(LabkitError, match="is not as committed"):
         rehash(chapter, path)
-    path.write_text(whole.replace("0.5", "0.6"))
+    path.write_text(whole.replace('"accuracy":0.5', '"accuracy":0.7'))
     git(book, "commit", "-qam", "an edit")
     with pytest.raises(LabkitError, match="damaged"):
         rehash(chapter, path)

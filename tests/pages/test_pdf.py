@@ -12,6 +12,7 @@ import pytest
 
 from labkit.chapters.chapter import chapters, toc_pages
 from labkit.errors import LabkitError
+from labkit.lab.record import best_records
 from labkit.site.pdf import find_browser, print_book
 from labkit.source.files import PACKAGE
 
@@ -50,11 +51,13 @@ def test_every_page_of_the_book_is_printed_and_has_a_bookmark(book: pypdf.PdfRea
     assert (book.pages[0].mediabox.width, book.pages[0].mediabox.height) == A4
 
 
-def test_paper_shows_both_runs_and_no_solution(book: pypdf.PdfReader) -> None:
-    text = "".join(page.extract_text() for page in book.pages)
-    assert text.count("this run: smoke, seed 0") >= 5 * len(chapters(ROOT))
+def test_paper_shows_recorded_runs_alone_and_no_solution(book: pypdf.PdfReader) -> None:
+    text = " ".join("".join(page.extract_text() for page in book.pages).split())
+    recorded = [chapter for chapter in chapters(ROOT) if best_records(chapter, ROOT / "results")]
+    assert text.count("Recorded: ") >= 5 * len(recorded)
+    assert ("this run: smoke" in text.lower()) == (len(recorded) < len(chapters(ROOT)))
     assert "Exercises" in text
-    for gone in ("Show the solution", "Show code cell", "# solution"):
+    for gone in ("Show the solution", "Show code", "# solution", "Right.", "Rows as CSV"):
         assert gone not in text
 
     assert "Traceback" not in text

@@ -1,10 +1,6 @@
-"""Figures, sheets, tables and sentences of a chapter."""
+"""Curves, bars, grids and tables of a chapter."""
 
 from __future__ import annotations
-
-import re
-from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,107 +8,12 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from labkit.errors import LabkitError
-from labkit.lab.record import Number, Record
-from labkit.lab.report import Report
-from labkit.lab.session import View
 from labkit.models.convnet import Residual
 from labkit.show.draw import bars, curves
-from labkit.show.figure import COLOURS, control, figure
 from labkit.show.listing import listing
-from labkit.show.say import say
 from labkit.show.sheet import grid
 from labkit.show.summary import means, pivot
 from labkit.show.table import table
-from labkit.show.tabs import Panels
-
-ALT = "Two curves, of which one rises while the other one falls"
-
-
-def lab(*labels: str):
-    rows = [{"seed": s, "x": x, "y": x * s, "arm": arm} for s in (1, 2) for x in (0, 1, 2) for arm in "ab"]
-    record = Record(
-        "p00-trial", "smoke", 0, rows={"R1": rows}, numbers=[Number("R1", "accuracy", 0.5, "%", "")]
-    )
-    views = [View(label, [record]) for label in labels]
-    return SimpleNamespace(
-        chapter=SimpleNamespace(number="p00"), views=lambda: views, report=lambda: Report(record, [], [])
-    )
-
-
-def draw(drawn: Figure, rows: list[dict]) -> None:
-    axes = drawn.subplots()
-    curves(axes, rows, x="x", y="y", by="arm")
-    axes.legend()
-
-
-def svgs(panels: Panels) -> list[str]:
-    return re.findall(r"<svg.*?</svg>", panels.html(), flags=re.DOTALL)
-
-
-def test_a_figure_is_drawn_once_a_view_recorded_first() -> None:
-    html = figure(lab("recorded: laptop, 2 seeds", "this run"), "R1", draw, alt=ALT).html()
-    assert html.index("recorded: laptop") < html.index(">this run<")
-    assert html.count("<svg") == 2
-    assert html.count(" checked>") == 1
-
-
-def test_each_figure_is_described_and_follows_the_theme() -> None:
-    for svg, view in zip(svgs(figure(lab("old", "new"), "R1", draw, alt=ALT)), ("old", "new"), strict=True):
-        root = ElementTree.fromstring(svg)
-        assert root.get("role") == "img"
-        assert root.get("aria-label") == f"{ALT} ({view})"
-        assert "currentColor" in svg
-        assert "#010203" not in svg
-
-
-def test_no_id_occurs_twice_on_a_page_and_every_reference_has_its_id() -> None:
-    panels = [figure(lab("old", "new"), "R1", draw, alt=alt) for alt in (ALT, f"{ALT} again")]
-    panels += [Panels("other", [("one", "<p>1</p>")], b"")]
-    page = "".join(panel.html() for panel in panels)
-    ids = re.findall(r' id="([^"]+)"', page)
-    assert len(ids) == len(set(ids))
-    for reference in re.findall(r'(?:href="#|url\(#|for=")([\w-]+)', page):
-        assert reference in ids
-
-
-def test_where_html_cannot_be_shown_there_is_a_picture() -> None:
-    bundle = figure(lab("old"), "R1", draw, alt=ALT)._repr_mimebundle_()
-    assert bundle["image/png"].startswith(b"\x89PNG")
-
-
-def test_a_control_has_a_frame_for_each_value_in_each_view_and_all_rows_in_each_frame() -> None:
-    seen = []
-
-    def draw_at(drawn: Figure, rows: list[dict], value: str) -> None:
-        seen.append((len(rows), value))
-        draw(drawn, [row for row in rows if row["arm"] == value])
-
-    panels = control(lab("old", "new"), "R1", "arm", draw_at, alt=f"{ALT}, for the arm {{value}}")
-    assert seen == [(12, "a"), (12, "b")] * 2
-    labels = [ElementTree.fromstring(svg).get("aria-label") for svg in svgs(panels)]
-    assert labels == [f"{ALT}, for the arm {value} ({view})" for view in ("old", "new") for value in "ab"]
-    html = panels.html()
-    assert html.count('<fieldset class="lk-tabs lk-control"><legend>arm</legend>') == 2
-    # Each group of radio buttons is its own: the two frames of each view, and the two views.
-    groups = re.findall(r'<input type="radio" name="([^"]+)"', html)
-    assert sorted(groups.count(name) for name in set(groups)) == [2, 2, 2]
-    assert html.count(" checked>") == 3
-    # JupyterLab's own shortcuts leave an element with this attribute its arrow keys.
-    assert html.count("data-lm-suppress-shortcuts") == len(groups)
-    assert panels.png.startswith(b"\x89PNG")
-    ids = re.findall(r' id="([^"]+)"', html + figure(lab("old", "new"), "R1", draw, alt=ALT).html())
-    assert len(ids) == len(set(ids))
-
-
-def test_a_figure_is_the_same_each_time_it_is_drawn() -> None:
-    one, two = (figure(lab("old"), "R1", draw, alt=ALT).html() for _ in range(2))
-    assert one == two
-
-
-def test_a_figure_without_description_is_refused() -> None:
-    with pytest.raises(LabkitError, match="text alternative"):
-        figure(lab("old"), "R1", draw, alt="figure.png")
 
 
 def test_curves_show_mean_and_range_over_seeds() -> None:
@@ -130,22 +31,6 @@ def test_a_curve_of_one_point_can_be_seen() -> None:
     rows = [{"x": x, "y": 1, "arm": arm} for arm, x in (("a", 1), ("a", 2), ("b", 1))]
     curves(axes, rows, x="x", y="y", by="arm")
     assert [line.get_marker() for line in axes.lines] == ["", "o"]
-
-
-def test_as_many_curves_as_there_are_colours_differ_in_their_dashes_too() -> None:
-    rows = [{"seed": 0, "x": x, "y": x * k, "arm": f"arm {k}"} for k in range(6) for x in (0, 1)]
-    view = View("old", [Record("p00-trial", "smoke", 0, rows={"R1": rows})])
-    seen = SimpleNamespace(chapter=SimpleNamespace(number="p00"), views=lambda: [view])
-    [svg] = svgs(figure(seen, "R1", draw, alt=ALT))
-    styles = re.findall(r'style="(fill: none;[^"]*stroke: #[^"]*)"', svg)
-    lines = {
-        colour: {
-            re.search(r"dasharray: ([^;]*)|$", style)[1] for style in styles if f"stroke: {colour};" in style
-        }
-        for colour in COLOURS
-    }
-    assert all(len(dashes) == 1 for dashes in lines.values())
-    assert len(set.union(*lines.values())) == len(COLOURS) == 6
 
 
 def test_bars_side_by_side_differ_in_their_hatches_too() -> None:
@@ -185,12 +70,6 @@ def test_a_table_has_a_line_a_row() -> None:
         "| 0.3333 | – |",
         "| 2 | x |",
     ]
-
-
-def test_sentences_take_their_numbers_from_runs() -> None:
-    assert say(lab("old"), "It is {accuracy}.").data == "It is 50.0\u00a0% (this run)."
-    with pytest.raises(LabkitError, match="no number is called 'speed'"):
-        say(lab("old"), "{speed}")
 
 
 def seeds(**columns: list[float]) -> list[dict]:

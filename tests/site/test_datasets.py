@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import HEADER
 from plain_sphinx import build, text_of, write_pages
+from trial import cell, text_of_chapter, write_book
 
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.data.embedded.registry import EMBEDDED
@@ -16,21 +16,10 @@ from labkit.site.directives.datasets import all_sets, sets_used
 from labkit.source.files import PACKAGE
 
 BOOK = PACKAGE.parent
-FRONT = HEADER.replace(
-    "jupytext:\n", "jupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
+CELLS = (
+    cell('train, test = lab.images("mnist", 100)'),
+    cell('few = load("cifar10", "test")', "figure"),
 )
-CHAPTER = """# A trial
-
-```{code-cell}
-train, test = lab.images("mnist", 100)
-```
-
-```{code-cell}
-:tags: [figure]
-
-few = load("cifar10", "test")
-```
-"""
 PAGE = "# {name}\n\n```{{published-files}} {name}\n```\n\n```{{chapters-using}} {name}\n```\n"
 
 
@@ -64,10 +53,7 @@ def test_what_a_run_used_is_found_in_the_code_of_its_chapter(chapter: Chapter) -
 
 
 def trial(root: Path, *cells: str) -> dict[str, tuple[str, ...]]:
-    (root / "book").mkdir()
-    code = "".join(f"```{{code-cell}}\n{cell}\n```\n\n" for cell in cells)
-    (root / "book/p00-trial.md").write_text(f"{HEADER}# A trial\n\n{code}")
-    return sets_used(Chapter("p00-trial", root))  # type: ignore[return-value]
+    return sets_used(write_book(root, *map(cell, cells)))  # type: ignore[return-value]
 
 
 def test_a_set_called_directly_is_used_by_every_profile(tmp_path: Path) -> None:
@@ -91,7 +77,7 @@ def test_a_page_names_the_files_and_follows_chapters_and_records(tmp_path: Path)
         tmp_path,
         {
             "intro": "# A book",
-            "p00-trial": FRONT + CHAPTER,
+            "p00-trial": text_of_chapter(*CELLS),
             "data/mnist": PAGE.format(name="mnist"),
             "data/cifar10": PAGE.format(name="cifar10"),
         },
@@ -119,7 +105,7 @@ def test_a_page_names_the_files_and_follows_chapters_and_records(tmp_path: Path)
     assert "p00: A trial laptop, full laptop 0, laptop 1" in page
     assert "The copy that the recorded runs used: as published; or nine copies." in page
 
-    chapter.write_text(FRONT + CHAPTER.replace("mnist", "cifar10"))
+    chapter.write_text(chapter.read_text().replace("mnist", "cifar10"))
     assert build(tmp_path)[0] == 0
     assert "No chapter uses it yet." in text_of(tmp_path, "data/mnist")
     assert "p00: A trial laptop, full none" in text_of(tmp_path, "data/cifar10")

@@ -12,10 +12,9 @@ import yaml
 from labkit.errors import LabkitError
 from labkit.site.checks.html import read_page
 from labkit.site.checks.links import link_faults, tracked
-from labkit.source.files import PACKAGE
 
-CONFIG = yaml.safe_load((PACKAGE.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
-HUB, BRANCH = CONFIG["url"], CONFIG["branch"]
+HUB, BRANCH = "https://github.com/the-lab-book/the-lab-book", "main"
+CONFIG = {"url": HUB, "branch": BRANCH}
 SLUG = HUB.removeprefix("https://github.com/")
 COLAB, BINDER = "https://colab.research.google.com", "https://mybinder.org"
 
@@ -152,3 +151,8 @@ def test_without_git_the_files_that_are_there_count(tmp_path: Path) -> None:
     (tmp_path / "book").mkdir()
     (tmp_path / "book/a.md").write_text("x")
     assert tracked(tmp_path) == {"book/a.md"}
+
+
+def test_without_an_address_no_link_is_ours(root: Path) -> None:
+    (root / "_config.yml").write_text("title: T\n")
+    assert faults(root, f'<a href="{HUB}/blob/main/gone.md">') == []

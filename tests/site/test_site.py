@@ -15,9 +15,11 @@ from resource import RLIMIT_FSIZE, setrlimit
 
 import nbformat
 import pytest
-from tiny_book import TOC, build, executed, write_book
+from tiny_book import HUB, TOC, build, executed, write_book
 from tqdm import tqdm
 
+from labkit.chapters.chapter import Chapter
+from labkit.chapters.pairing import notebook_from
 from labkit.errors import LabkitError
 from labkit.site import build as here
 from labkit.site.build import is_sound
@@ -43,6 +45,21 @@ def site(book: Path, tmp_path: Path) -> Path:
     """A copy of the built book, free to be damaged; no execution depends on it."""
     shutil.copytree(book, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+EXERCISE = """
+```{code-cell} ipython3
+:tags: [exercise]
+
+def one():
+    # solution
+    return 1
+    # end
+
+
+one()
+```
+"""
 
 
 def _page(root: Path, slug: str) -> str:
@@ -147,6 +164,37 @@ def test_edit_links_stay_on_the_source(book: Path) -> None:
     assert '/edit/main/book/c1-red.md"' in page
     assert '/blob/main/notebooks/c1-red.ipynb"' in page
     assert "?urlpath=lab/tree/notebooks/c1-red.ipynb" in page
+
+
+def test_the_download_is_the_notebook_without_solutions(site: Path) -> None:
+    source = site / "book/c1-red.md"
+    source.write_text(source.read_text() + EXERCISE)
+    status, output = build(site)
+    assert status == 0, output
+    assert 'href="../_sources/book/c1-red.ipynb"' in _page(site, "c1-red")
+    there = nbformat.read(site / "_build/html/_sources/book/c1-red.ipynb", 4)
+    assert there.cells == notebook_from(Chapter("c1-red", site), HUB).cells
+    assert "# your turn" in there.cells[-1].source
+    assert not any(cell.get("outputs") for cell in there.cells)
+
+
+def test_without_an_address_no_button_leads_out(site: Path) -> None:
+    config = site / "_config.yml"
+    config.write_text(config.read_text().replace(HUB, '""'))
+    (site / "book/intro.md").write_text(
+        "# A book\n\nIts {repository}`licence <LICENSE>`, [red](c1-red.md).\n"
+    )
+    status, output = build(site)
+    assert status == 0, output
+    page = _page(site, "c1-red")
+    assert "github.com" not in page
+    assert "mybinder" not in page
+    assert "colab.research" not in page
+    assert 'href="../_sources/book/c1-red.ipynb"' in page
+    assert "Its licence, " in _page(site, "intro")
+    config.write_text(config.read_text().replace('url: ""', f"url: {HUB}", 1))
+    with pytest.raises(LabkitError, match="c1-red: no button for Colab"):
+        check(site, site / "_build/html")
 
 
 def test_an_endless_cell_is_named_with_its_limit(site: Path) -> None:
@@ -381,12 +429,12 @@ def test_what_a_cell_hides_stops_the_build(site: Path) -> None:
 
 
 LABS = {
-    "no close": ("lab = labkit.open_lab(slug)\nlab.number('R1', 'x', nan)", True),
-    "close too early": ("lab = open_lab(slug)\nlab.close()\nlab.claim('R1', 'x', nan)", True),
+    "no close": ("lab = labkit.open_lab(slug)\nlab.record('R1', [{'x': nan}])", True),
+    "close too early": ("lab = open_lab(slug)\nlab.close()\nlab.record('R1', [{'x': nan}])", True),
     "close that may not come": ("lab = open_lab(slug)\nif good:\n    lab.close()", True),
     "another name": ("other = open_lab(slug)\nother.close()", True),
-    "closed": ("lab = open_lab(slug)\nlab.number('R1', 'x', 1)\nlab.close()\nlab.views()", False),
-    "none": ("print('lab.claim')", False),
+    "closed": ("lab = open_lab(slug)\nlab.record('R1', [{'x': 1}])\nlab.close()\nlab.views('R1')", False),
+    "none": ("print('lab.record')", False),
 }
 
 

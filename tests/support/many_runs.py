@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import HEADER
+from trial import PARAMETERS, cell, write_book
 
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.pairing import pair
@@ -21,17 +21,7 @@ from labkit.lab.provenance import code_hashes
 
 # A run says that it has begun, stops at its gate where the test has put one, and writes a record and a line.
 # What it keeps to go on from lies where a lab's checkpoints do.
-CHAPTER = """# Tiny
-
-```{code-cell}
-:tags: [parameters]
-
-profile = "smoke"
-seed = 0
-epochs = 0
-```
-
-```{code-cell}
+RUN = """
 import json, os, pathlib, time
 from labkit.lab.record import Record
 
@@ -62,7 +52,6 @@ record.write(pathlib.Path(environment["LABKIT_RESULTS"]))
 line = [seed, *map(environment.get, ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "WORKER")), resumed]
 with (root / "done.txt").open("a") as file:
     file.write(" ".join(map(str, line)) + "\\n")
-```
 """
 LABKIT = (sys.executable, "-c", "from labkit.commands.main import main; main()")
 COMMAND = (*LABKIT, "run", "t01", "--profile", "laptop")
@@ -72,7 +61,7 @@ COMMAND = (*LABKIT, "run", "t01", "--profile", "laptop")
 def book(tiny: Chapter, monkeypatch: pytest.MonkeyPatch) -> Chapter:
     """A book whose one chapter writes a record."""
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    tiny.source.write_text(HEADER + CHAPTER)
+    write_book(tiny.root, PARAMETERS, cell(RUN), slug=tiny.slug, title="Tiny")
     pair(tiny)
     # What a lab would find out by itself; here no kernel has to import torch.
     (tiny.root / "code.json").write_text(json.dumps(code_hashes(tiny, "laptop")))

@@ -10,22 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trial import HEADER
+
 from labkit.source.files import PACKAGE
 
+HUB = "https://github.com/the-lab-book/the-lab-book"
 CONFIG = PACKAGE.parent / "_config.yml"
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/c1-red\n  - file: book/c2-blue\n"
-FRONT = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  name: python3
----
-"""
-CHAPTER = """
-# A chapter on {name}
+CHAPTER = """# A chapter on {name}
 
 It prints what the module says, and draws a small picture of it.
 
@@ -64,7 +56,8 @@ def write_book(root: Path) -> None:
     (root / "labkit/blue.py").write_text('def word():\n    return "azure"\n')
     for folder in ("_static", "_templates"):
         shutil.copytree(CONFIG.parent / "book" / folder, root / "book" / folder)
-    shutil.copy(CONFIG, root)
+    config = CONFIG.read_text(encoding="utf-8")
+    (root / "_config.yml").write_text(config.replace('url: ""', f"url: {HUB}"))
     (root / "_toc.yml").write_text(TOC)
     (root / "requirements.txt").write_text("numpy==2\n")
     (root / "book/references.bib").write_text("")
@@ -74,7 +67,7 @@ def write_book(root: Path) -> None:
     (root / "notebooks").mkdir()
     for slug, module in (("c1-red", "red"), ("c2-blue", "blue")):
         text = CHAPTER.format(name=module, module=module, png=PNG)
-        (root / f"book/{slug}.md").write_text(FRONT + text)
+        (root / f"book/{slug}.md").write_text(HEADER + text)
         (root / f"notebooks/{slug}.ipynb").write_text("{}")
 
 

@@ -14,9 +14,9 @@ import pytest
 import resumable
 import safetensors.torch
 import torch
-from conftest import HEADER
 from resumable import STEPS
 from torch import nn
+from trial import write_book
 
 from labkit import trees
 from labkit.data.augment import raw
@@ -241,14 +241,8 @@ def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "book").mkdir()
-    cell = "```{code-cell}\nx = 1\n```"
-    (tmp_path / "book/p00-trial.md").write_text(f"{HEADER}# A trial\n\n{cell}\n")
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n- file: book/p00-trial\n"
-    )
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return write_book(tmp_path).root
 
 
 def run(loader: Loader, **parameters: int) -> int:

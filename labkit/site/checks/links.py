@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from labkit.chapters.address import address, branch
 from labkit.errors import LabkitError
 from labkit.site.checks.html import Page, remote_in_style
 from labkit.site.redirects import read_redirects
-from labkit.site.sources import read_config
 
 HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}")
 # Addresses that open a file of the repository `slug`, as the theme's buttons and our pages write them.
@@ -40,7 +40,7 @@ def tracked(root: Path) -> frozenset[str]:
 
 def link_faults(root: Path, site: Path, pages: Mapping[Path, Page]) -> Iterator[str]:
     """Yield what is wrong with the links of all pages, with what they are made of, and with the redirects."""
-    repository = _Repository(root, **read_config(root)["repository"])
+    repository = _Repository(root, address(root), branch(root))
     for path, page in pages.items():
         name = path.relative_to(site).with_suffix("").as_posix()
         for link in dict.fromkeys(page.links):
@@ -58,8 +58,8 @@ def link_faults(root: Path, site: Path, pages: Mapping[Path, Page]) -> Iterator[
             if parts.netloc:
                 yield f"{name}: is made with {resource}, which needs a network"
     for style in sorted(site.rglob("*.css")):
-        for address in remote_in_style(style.read_text(encoding="utf-8")):
-            yield f"{style.relative_to(site)}: is made with {address}, which needs a network"
+        for remote in remote_in_style(style.read_text(encoding="utf-8")):
+            yield f"{style.relative_to(site)}: is made with {remote}, which needs a network"
     for old, new in read_redirects(root).items():
         page_of_old = pages.get(site / f"{old}.html")
         if page_of_old is None:
@@ -92,7 +92,7 @@ def _external(link: str, parts: SplitResult) -> str:
 class _Repository:
     """The book's own repository: which addresses belong to it, and which of them open something."""
 
-    def __init__(self, root: Path, *, url: str, branch: str, path_to_book: str = "") -> None:
+    def __init__(self, root: Path, url: str, branch: str) -> None:
         self.slug, self.branch = urlsplit(url).path.strip("/"), branch
         self.files = tracked(root)
         self.folders = {parent.as_posix() for file in self.files for parent in Path(file).parents}
@@ -102,7 +102,8 @@ class _Repository:
 
     def fault(self, link: str) -> str:
         """Return what is wrong with an address of the repository, "" for a good one and for all others."""
-        if not re.search(rf"/{re.escape(self.slug)}(?![\w-])", link) or self.other.fullmatch(link):
+        ours = self.slug and re.search(rf"/{re.escape(self.slug)}(?![\w-])", link)
+        if not ours or self.other.fullmatch(link):
             return ""
         found = next(filter(None, (pattern.match(link) for pattern in self.opens)), None)
         if found is None:

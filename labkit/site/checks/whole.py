@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 
+from labkit.chapters.address import address
 from labkit.chapters.chapter import Chapter, chapters, toc_pages
 from labkit.errors import LabkitError
 from labkit.site.checks.html import Page, read_page
@@ -102,7 +103,7 @@ def _is_left_open(code: str) -> bool:
     Only then is what the lab was told checked, and NaN refused: all of it if `lab.close()` comes last, and by
     itself, because each cell was executed.
     """
-    told = re.findall(r"^(.*\blab\.(?:record|number|claim|sheet|close))\(", code, re.MULTILINE)
+    told = re.findall(r"^(.*\blab\.(?:record|sheet|close))\(", code, re.MULTILINE)
     return "open_lab(" in code and told[-1:] != ["lab.close"]
 
 
@@ -123,7 +124,9 @@ def _launch_buttons(root: Path, site: Path, pages: dict[Path, Page]) -> Iterator
             continue
         for launcher, host in LAUNCHERS.items():
             found = [link for link in pages[path].links if urlsplit(link).netloc == host]
-            if not found:
+            if found and not address(root):
+                yield f"{chapter.slug}: a button for {launcher}, and the book has no address"
+            if not found and address(root):
                 yield f"{chapter.slug}: no button for {launcher}"
             for link in found:
                 # Colab has the file in the path of the address, Binder in its query.

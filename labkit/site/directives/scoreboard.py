@@ -96,7 +96,7 @@ def _chapters(app: Sphinx, docname: str, found: list[Standing]) -> nodes.raw:
             f"<p><b>{answer}</b></p>" if answer else "",
             f'<p class="lk-counts">{"<br>".join(_found(standing) if standing else ["not yet recorded"])}</p>',
         ]
-        thumb = f'<div class="lk-thumb" aria-hidden="true">{picture}</div>' if picture else ""
+        thumb = f'<div class="lk-thumb">{picture}</div>' if picture else ""
         cards += f'<article class="lk-card">{thumb}<div>{"".join(told)}</div></article>'
     return nodes.raw("", f'<div class="lk-cards">{cards}</div>', format="html")
 
@@ -109,7 +109,7 @@ def _in_short(page: nodes.document) -> tuple[str, str]:
             continue
         for html in cell.findall(nodes.raw):
             if found := re.search(r"<svg .*?</svg>", html.astext(), re.DOTALL):
-                picture = picture or found[0].replace('role="img" ', 'focusable="false" ', 1)
+                picture = picture or found[0].replace('role="img"', 'aria-hidden="true"', 1)
         for paragraph in cell.findall(nodes.paragraph):
             inside = False
             for node in paragraph.children:

@@ -27,12 +27,12 @@ WRONG = {
         "return torch.randn(weight.shape, generator=generator) * mask",  # other weights
     ],
     "own_ticket_claim": [
-        "return {'claim': 'tickets are better', 'control': '', 'effects': [1.0], 'verdict': 'reproduced'}",
+        "return {'claim': 'tickets are better', 'control': '', 'effects': [1.0], 'verdict': 'supported'}",
         "return {\n"
         "    'claim': 'The first layer is pruned less than the last',\n"
         "    'control': 'the last layer',\n"
         "    'effects': [0.3, -0.2, 0.1],\n"
-        "    'verdict': 'reproduced',\n"
+        "    'verdict': 'supported',\n"
         "}",
     ],
 }

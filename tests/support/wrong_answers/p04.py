@@ -30,12 +30,12 @@ WRONG = {
     ],
     "own_flatness_claim": [
         "return {'claim': 'flat is good', 'control': 'sharp ones', 'effects': [1, 2, 3],\n"
-        "        'verdict': 'reproduced'}",  # no sentence
+        "        'verdict': 'supported'}",  # no sentence
         "return {\n"
         "    'claim': 'Rounding filter by filter moves the weights less than rounding whole tensors',\n"
         "    'control': 'rounding whole tensors',\n"
         "    'effects': [0.4, 0.4, 0.4],\n"
-        "    'verdict': 'reproduced',\n"
+        "    'verdict': 'supported',\n"
         "}",  # the seed does not reach the experiment
     ],
 }

@@ -1,57 +1,73 @@
 """Wrong answers to the exercises of chapter p07: mistakes people make, two for each."""
 
+_SPREADS = """single, main = [], []
+for seed in sorted({row["seed"] for row in rows}):
+    here = [row for row in rows if row["seed"] == seed]
+    alone = {row["arm"]: row[measure] for row in here}
+    single.append(alone[method] - alone["baseline"])
+    on, off = (fmean(row[measure] for row in here if row[method] == level) for level in ("on", "off"))
+    main.append(on - off)
+return stdev(single), stdev(main)"""  # counts the arm that trained longer
+
+_INTERACTION = """effects = []
+for seed in sorted({row["seed"] for row in rows}):
+    at = {row["arm"]: row["test accuracy"] for row in rows if row["seed"] == seed}
+    effects.append(at["cutout + mixup"] - at["cutout"] - (at["mixup"] - at["baseline"]))
+return {"first": "cutout", "second": "mixup", "measure": "test accuracy", "margin": 0.02, "effects": effects,
+        "verdict": "contradicted"}"""  # half of the arms
+
 WRONG = {
     "hidden_pixels": [
         "return float(length**2)",  # squares at the edge are clipped
         "return length**2 * (side - length) / side",
     ],
-    "mixed_target": [
-        "target = torch.zeros(classes)\ntarget[first], target[second] = share, 1 - share\nreturn target",
-        "target = torch.zeros(classes)\ntarget[first] += 1 - share\ntarget[second] += share\nreturn target",
+    "best_margin": [
+        "return share - (1 - share)",  # of the probabilities
+        "return math.log(share)",  # the other class has a logit, too
     ],
-    "hide": [
-        "half = length // 2\n"
-        "x = x.clone()\n"
-        "x[:, row - half : row + half, column - half : column + half] = 0\n"  # black, and an empty slice
-        "return x",
-        "half = length // 2\n"
-        "top, left = max(row - half, 0), max(column - half, 0)\n"
-        "x[:, top : row + half, left : column + half] = fill.view(-1, 1, 1)\n"  # writes into its argument
-        "return x",
+    "share_of_own": [
+        "return alpha, alpha",  # the blend of labels is lost
+        "return 2 * alpha, alpha",
     ],
-    "quarter_turns": [
-        "for _ in range(turns):\n    x = x.transpose(1, 2)\nreturn x",  # mirrors
-        "for _ in range(turns):\n    x = x.flip(1).transpose(1, 2)\nreturn x",  # the other way round
+    "two_task_loss": [
+        "mixed = share * x + (1 - share) * x[order]\n"
+        "logits, turn_logits = model.both(mixed, turned(mixed, turns))\n"  # blends of two rotations
+        "first, second = F.cross_entropy(logits, y), F.cross_entropy(logits, y[order])\n"
+        "return share * first + (1 - share) * second + weight * F.cross_entropy(turn_logits, turns)",
+        "rotated = turned(x, turns)\n"
+        "x *= share\n"
+        "x += (1 - share) * x[order]\n"  # of what was scaled already
+        "logits, turn_logits = model.both(x, rotated)\n"
+        "first, second = F.cross_entropy(logits, y), F.cross_entropy(logits, y[order])\n"
+        "return share * first + (1 - share) * second + weight * F.cross_entropy(turn_logits, turns)",
     ],
-    "calibration_gap": [
-        "return abs(confidence.mean() - right.double().mean()).item()",  # one bin
-        "place = (confidence * bins).ceil().long() - 1\n"
-        "gaps = [\n"
-        "    abs(confidence[place == k].mean() - right[place == k].double().mean()).item()\n"
-        "    for k in place.unique()\n"
-        "]\n"
-        "return sum(gaps) / len(gaps)",  # every bin counts alike
+    "two_spreads": [
+        _SPREADS,
+        _SPREADS.replace(
+            'row["seed"] == seed]', 'row["seed"] == seed and row["training"] == "once"]'
+        ).replace("stdev(single), stdev(main)", "stdev(main), stdev(single)"),
+    ],
+    "chosen_once": [
+        "return max(rows, key=lambda row: row['held-out accuracy'])[strength]",  # one lucky seed
+        "values = {row[strength] for row in rows}\n"
+        "return max(values, key=lambda v: fmean(row['test accuracy'] for row in rows if row[strength] == v))",
+        "seeds = {row['seed'] for row in rows}\n"
+        "best = [max((r for r in rows if r['seed'] == seed), key=lambda r: r['held-out accuracy'])\n"
+        "        for seed in seeds]\n"
+        "return fmean(row[strength] for row in best)",  # a length that nobody tried
     ],
     "best_temperature": [
         "from torch.nn import functional as F\n"
         "return min(temperatures, key=lambda t: F.cross_entropy(logits * t, labels).item())",
         "return max(temperatures, key=lambda t: (logits / t).softmax(1).max(1).values.mean().item())",
     ],
-    "one_step": [
-        "x.requires_grad_()\n"
-        "torch.nn.functional.cross_entropy(model(x), y).backward()\n"  # leaves a gradient in the weights
-        "return (x + eps * x.grad.sign()).clamp(0, 255).detach()",
-        "x.requires_grad_()\n"
-        "(gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(model(x), y), x)\n"
-        "return (x + eps * gradient).clamp(0, 255).detach()",  # no sign
+    "looks_robust": [
+        "return lambda x: 1e-4 * model(x)",  # the sign does not care
+        "return lambda x: model(x).softmax(1)",
     ],
-    "own_regulariser_claim": [
-        "return {'claim': 'cutout helps', 'control': '', 'effects': [1.0], 'verdict': 'reproduced'}",
-        "return {\n"
-        "    'claim': 'Four small squares hide more than a large one',\n"
-        "    'control': 'the large square',\n"
-        "    'effects': [0.3, -0.2, 0.1],\n"
-        "    'verdict': 'reproduced',\n"
-        "}",
+    "own_interaction": [
+        _INTERACTION,
+        "return {'first': 'cutout', 'second': 'cutout', 'measure': 'gap', 'margin': 0.01, 'effects': [], "
+        "'verdict': 'undecided'}",
     ],
 }
