@@ -41,7 +41,8 @@ def batch_shaping(values: Tensor, a: float = A, b: float = B) -> Tensor:
     """Return (1/N) sum_i (i/(N+1) - I_{x_i}(a, b))^2 of each gate over its sorted `values`, (N, gates).
 
     Zero where the values of a gate spread over the batch as Beta(a, b) does; large for a gate that is the
-    same for all images. The result is (gates,).
+    same for all images. The result is (gates,). Values nearer to 0 or 1 than EDGE count as EDGE and get no
+    gradient: this loss does not call a saturated gate back.
     """
     n = len(values)
     ordered = values.clamp(EDGE, 1 - EDGE).sort(dim=0).values
@@ -53,7 +54,7 @@ def batch_shaping(values: Tensor, a: float = A, b: float = B) -> Tensor:
 class GateLoss:
     """Cross-entropy + gamma * batch-shaping, summed over gates + strength * expected number of open gates.
 
-    The second is the L0 term: the mean over the batch of the sum of sigmoid(a). `GateSchedule` moves both
+    The last is the L0 term: the mean over the batch of the sum of sigmoid(a). `GateSchedule` moves both
     weights.
     """
 
@@ -71,18 +72,22 @@ class GateLoss:
 
 
 class GateSchedule(Callback):
-    """Lowers gamma linearly to 0 over the first `shaping` steps, then raises the L0 weight over as many more.
+    """Lowers gamma linearly to 0 over the first `shaping` steps, then raises the L0 weight to `full`.
 
-    The L0 weight is zero until step `shaping`, linear up to `strength` at step `full`, and stays there.
+    The L0 weight is zero until step `shaping`, linear up to `strength` at step `full`, and stays there. The
+    noise of the gates falls linearly from 1 to 0 at step `full`: from then on the network trains with the
+    gates that it will be tested with. The paper keeps the noise; short trainings do not get over it.
     """
 
     def __init__(self, loss: GateLoss, *, gamma: float, strength: float, shaping: int, full: int) -> None:
         self.loss, self.gamma, self.strength = loss, gamma, strength
-        self.shaping, self.full = shaping, full
+        self.shaping, self.full = max(1, shaping), max(1, full)
 
     def on_step_start(self, training: Training) -> None:
-        """Set both weights for the step."""
+        """Set both weights and the noise for the step."""
         step = training.step
         self.loss.gamma = self.gamma * max(0.0, 1 - step / self.shaping)
         ramp = (step - self.shaping) / max(1, self.full - self.shaping)
         self.loss.strength = self.strength * min(1.0, max(0.0, ramp))
+        for gate in self.loss.gates:
+            gate.noise = max(0.0, 1 - step / self.full)

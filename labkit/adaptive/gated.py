@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -14,16 +15,18 @@ from labkit.measure.flops import multiply_adds
 from labkit.models.resnet import BasicBlock
 
 TEMPERATURE = 2 / 3  # of the relaxed gates
+OPEN = 2.0  # logits at the start: seven gates of eight are open, as if there were hardly any
 Surrogate = Literal["straight-through", "cut", "soft"]
 
 
 class Gate(nn.Module):
     """Decides for each image which of `channels` run: GAP, FC(16), BatchNorm, ReLU, FC(channels) = a.
 
-    In train mode a gate is on where the relaxed Bernoulli y = sigmoid((a + logistic noise) / T) exceeds 1/2,
-    in eval mode where a > 0. Either way the output is 0 or 1 and the gradient that of y, without noise in
-    eval mode. `surrogate` changes the latter: `cut` lets none through, and `soft` makes the gate itself
-    sigmoid(a / T), which attacks use. `probability` is sigmoid(a) of the last batch, (B, channels).
+    In train mode a gate is on where the relaxed Bernoulli y = sigmoid((a + noise * logistic noise) / T)
+    exceeds 1/2, in eval mode where a > 0. Either way the output is 0 or 1 and the gradient that of y, without
+    noise in eval mode. `surrogate` changes the latter: `cut` lets none through, and `soft` makes the gate
+    itself sigmoid(a / T), which attacks use. `probability` is sigmoid(a) of the last batch, (B, channels).
+    With `noise` 1 that is the probability with which a gate is open; `GateSchedule` takes the noise away.
     """
 
     def __init__(self, inputs: int, channels: int, hidden: int = 16) -> None:
@@ -31,6 +34,8 @@ class Gate(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
+        nn.init.constant_(self.net[-1].bias, OPEN)  # type: ignore[arg-type]
+        self.noise = 1.0
         self.surrogate: Surrogate = "straight-through"
         self.probability = torch.empty(0)
 
@@ -40,7 +45,7 @@ class Gate(nn.Module):
         self.probability = torch.sigmoid(a)
         if self.training:
             u = torch.rand_like(a).clamp(1e-6, 1 - 1e-6)
-            a = a + torch.logit(u)
+            a = a + self.noise * torch.logit(u)
         y = torch.sigmoid(a / TEMPERATURE)
         hard: Tensor = (a > 0).to(y.dtype)
         if self.surrogate == "soft":
@@ -95,6 +100,17 @@ def only_open(block: GatedBlock, x: Tensor) -> Tensor:
     y = F.batch_norm(y, bn.running_mean[on], bn.running_var[on], bn.weight[on], bn.bias[on], eps=bn.eps)
     y = F.conv2d(F.relu(y), conv2.weight[:, on], None, padding=1)
     return F.relu(whole.bn2(y) + shortcut)
+
+
+@contextmanager
+def sliced(blocks: Iterable[GatedBlock]) -> Iterator[None]:
+    """Within, each of `blocks` returns what `only_open` does: in eval mode, for one image at a time."""
+    hooks = [block.register_forward_hook(lambda block, x, _: only_open(block, x[0])) for block in blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def spent(

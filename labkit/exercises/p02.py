@@ -2,82 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
-from torch.nn import functional as F
+from torch import Generator, Tensor, nn
 
+from labkit.adaptive.decisions import overridden
+from labkit.adaptive.dynamic_conv import Attention, DynamicConv2d
 from labkit.exercises.checking import checker, expect, own_claim, same
 
 own_adaptive_claim = checker(own_claim)
 
 
-@checker
-def mixing_share(answer: Callable[[int, int, int, int, int, int], float]) -> None:
-    """K kernels are added up once an image; the convolution runs at every output pixel."""
-    for kernels, inputs, outputs, size, height, width in ((4, 64, 64, 3, 8, 8), (2, 3, 16, 3, 32, 16)):
-        told = answer(kernels, inputs, outputs, size, height, width)
-        what = f"mixing_share({kernels}, {inputs}, {outputs}, {size}, {height}, {width})"
-        same(told, kernels / (height * width), what)
+def _number(told: Any, what: str) -> float:
+    expect(isinstance(told, int | float), f"{what} should be a number, not {told!r}.")
+    return float(told)
 
 
 @checker
-def temperature(answer: Callable[[int, float, int], float]) -> None:
-    """Linear from the start value to 1, and 1 from then on."""
-    for epoch, start, epochs, tau in ((0, 30.0, 10, 30.0), (5, 30.0, 10, 15.5), (10, 30.0, 10, 1.0)):
-        same(answer(epoch, start, epochs), tau, f"temperature({epoch}, {start:.0f}, {epochs})")
-    same(answer(40, 30.0, 10), 1.0, "temperature(40, 30, 10)")
+def largest_share(answer: Callable[[float, int], float]) -> None:
+    """One kernel has the share s, the others an equal part of the rest; the entropy is given over ln K."""
+    for entropy, kernels in ((0.99, 4), (0.9, 4), (0.6, 2)):
+        what = f"largest_share({entropy}, {kernels})"
+        s = _number(answer(entropy, kernels), what)
+        expect(1 / kernels <= s < 1, f"{what} is {s:.4g}: the largest share lies between 1/K and 1.")
+        rest = 1 - s
+        found = -(s * math.log(s) + rest * math.log(rest / (kernels - 1))) / math.log(kernels)
+        expect(abs(found - entropy) < 1e-3, f"{what} is {s:.4g}, whose entropy is {found:.4g} of ln K.")
 
 
 @checker
-def dynamic_convolution(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-    """Each image is convolved with its own mixture of the kernels."""
+def expected_shaping(answer: Callable[[int], float]) -> None:
+    """The variances of the order statistics of uniform numbers, averaged."""
+    for n in (1, 16, 64, 256):
+        told = _number(answer(n), f"expected_shaping({n})")
+        expect(abs(told * 6 * (n + 1) - 1) < 0.05, f"expected_shaping({n}) is not {told:.5g}: simulate it.")
+
+
+@checker
+def gate_gradients(answer: Callable[[float, float, float], tuple[float, float]]) -> None:
+    """The first is a derivative of p L(1) + (1 - p) L(0), the second a mean over the noise."""
+    u = (torch.arange(400_000, dtype=torch.float64) + 0.5) / 400_000
+    for a, c, temperature in ((1.0, 0.3, 2 / 3), (-0.5, 0.8, 2 / 3), (1.0, 0.5, 2 / 3), (1.0, 0.3, 0.1)):
+        told, what = answer(a, c, temperature), f"gate_gradients({a}, {c}, {temperature:.2g})"
+        expect(isinstance(told, tuple | list) and len(told) == 2, f"{what} should be two numbers.")
+        true, straight = (_number(value, what) for value in told)
+        p = 1 / (1 + math.exp(-a))
+        expected = p * (1 - p) * ((1 - c) ** 2 - c**2)
+        expect(abs(true - expected) < 0.002, f"{what}: the true gradient is not {true:.4g}.")
+        y = torch.sigmoid((a + torch.logit(u)) / temperature)
+        mean = (2 * ((y > 0.5).double() - c) * y * (1 - y) / temperature).mean().item()
+        expect(
+            abs(straight - mean) < 0.01, f"{what}: straight-through does not give {straight:.4g} on average."
+        )
+
+
+@checker
+def block_cost(answer: Callable[[Tensor, int, int, int, int], Tensor]) -> None:
+    """With all gates open, the block costs what a plain one does, and its gate network."""
     draw = Generator().manual_seed(0)
-    x, kernels = torch.randn(5, 4, 6, 6, generator=draw), torch.randn(3, 8, 4, 3, 3, generator=draw)
-    pi = torch.randn(5, 3, generator=draw).mul(3).softmax(1)
-    mixed = torch.einsum("bk,koixy->boixy", pi, kernels)
-    alone = [F.conv2d(x[b], mixed[b], padding=1) for b in range(len(x))]
-    expected = torch.stack(alone)
-    same(answer(x.clone(), kernels.clone(), pi.clone()), expected, "the output", 1e-4)
+    for inputs, outputs, pixels in ((16, 32, 64), (64, 64, 16)):
+        gates = (torch.rand(5, outputs, generator=draw) < 0.4).float()
+        gates[0] = 1.0
+        net = inputs * 16 + 16 * outputs
+        expected = gates.sum(1) * 9 * pixels * (inputs + outputs) + net
+        told = answer(gates.clone(), inputs, outputs, pixels, 16)
+        same(
+            told,
+            expected,
+            f"block_cost of five images, {inputs} to {outputs} channels, all gates open in one",
+        )
 
 
 @checker
-def straight_through(answer: Callable[[Tensor, float], Tensor]) -> None:
-    """The value is 0 or 1, the gradient that of sigmoid(a / T)."""
-    a = torch.tensor([-2.0, -0.1, 0.3, 4.0], requires_grad=True)
-    gate = answer(a, 2 / 3)
-    expect(isinstance(gate, Tensor), "Your function should return a tensor.")
-    same(gate.detach(), torch.tensor([0.0, 0.0, 1.0, 1.0]), "the gate")
-    expect(gate.requires_grad, "No gradient gets through your gate: its network cannot learn.")
-    (gradient,) = torch.autograd.grad(gate.sum(), a)
-    soft = torch.sigmoid(a.detach() / (2 / 3))
-    same(gradient, soft * (1 - soft) * 1.5, "the gradient by a", 1e-4)
+def strangers(answer: Callable[[Tensor, int], Tensor]) -> None:
+    """Whatever the order of the set, a stranger is of the image's class no more often than by chance."""
+    for y in (torch.arange(10).repeat_interleave(50), torch.arange(10).repeat(50)):
+        index = answer(y.clone(), 3)
+        n = len(y)
+        expect(isinstance(index, Tensor) and index.shape == (n,), f"Return {n} indices as a tensor.")
+        same(index.sort().values.long(), torch.arange(n), "the set of all strangers")
+        expect(not (index == torch.arange(n)).any(), "Some image is its own stranger.")
+        shared = (y[index] == y).double().mean().item()
+        expect(shared < 0.2, f"{100 * shared:.0f} % of the strangers are of the image's own class.")
+        expect(
+            shared > 0.02, f"{100 * shared:.0f} % are of the image's class: random strangers would be some."
+        )
 
 
 @checker
-def shaping_penalty(answer: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]) -> None:
-    """The values of each gate are sorted over the batch and compared with i/(N+1)."""
-
-    def cdf(x: Tensor) -> Tensor:
-        return x**2
-
-    values = torch.tensor([[0.9, 0.1], [0.1, 0.1], [0.5, 0.4]])
-    expected = torch.tensor(
-        [
-            ((0.25 - 0.01) ** 2 + (0.5 - 0.25) ** 2 + (0.75 - 0.81) ** 2) / 3,
-            ((0.25 - 0.01) ** 2 + (0.5 - 0.01) ** 2 + (0.75 - 0.16) ** 2) / 3,
-        ]
-    )
-    same(answer(values, cdf), expected, "the penalty of the two gates", 1e-4)
+def frozen(answer: Callable[[DynamicConv2d, Tensor], nn.Conv2d]) -> None:
+    """The mixture of the kernels, and of the biases, in a convolution of the same form."""
+    torch.manual_seed(0)
+    x, pi = torch.randn(3, 4, 8, 8), torch.tensor([0.1, 0.7, 0.2])
+    for like in (nn.Conv2d(4, 6, 3, 2, padding=1), nn.Conv2d(4, 5, 1, bias=False)):
+        layer = DynamicConv2d(like, 3)
+        if layer.bias is not None:
+            nn.init.normal_(layer.bias)
+        with overridden(nn.ModuleDict({"layer": layer}), Attention, lambda _, own: pi.expand(len(own), 3)):
+            expected = layer(x).detach()
+        made = answer(layer, pi.clone())
+        expect(type(made) is nn.Conv2d, "Return a plain nn.Conv2d.")
+        same(made(x).detach(), expected, f"the output in place of a {like}", 1e-4)
 
 
 @checker
-def conditional_share(answer: Callable[[Tensor], float]) -> None:
-    """A gate is conditional where it is neither open nor closed for nearly all images."""
-    gates = torch.zeros(200, 5)
-    gates[:, 1] = 1.0
-    gates[:100, 2] = 1.0  # open for half of the images
-    gates[:1, 3] = 1.0  # for one in two hundred
-    gates[:195, 4] = 1.0
-    same(float(answer(gates)), 0.4, "the share of conditional gates")
+def pooled_difference(
+    answer: Callable[[Sequence[Mapping[str, Any]], str, str], tuple[float, float]],
+) -> None:
+    """Squared deviations from the mean of their arm, of all arms, over all their degrees of freedom."""
+    draw = Generator().manual_seed(1)
+    arms = {"plain": 0.56, "K = 1": 0.57, "K = 2": 0.56, "K = 4": 0.55}
+    noise = 0.01 * torch.randn(len(arms), 6, generator=draw, dtype=torch.float64)
+    values = {
+        arm: [mean + x for x in row] for (arm, mean), row in zip(arms.items(), noise.tolist(), strict=True)
+    }
+    rows = [
+        {"seed": seed, "arm": arm, "test accuracy": of[seed]}
+        for seed in range(6)
+        for arm, of in values.items()
+    ]
+    told = answer(rows, "K = 4", "plain")
+    expect(isinstance(told, tuple | list) and len(told) == 2, "Return the difference and its standard error.")
+    difference, error = (_number(value, "each of the two") for value in told)
+    means = {arm: sum(of) / len(of) for arm, of in values.items()}
+    squares = sum((x - means[arm]) ** 2 for arm, of in values.items() for x in of)
+    same(difference, means["K = 4"] - means["plain"], "the difference of the means")
+    same(error, math.sqrt(squares / (4 * 5) * (1 / 6 + 1 / 6)), "the standard error")

@@ -38,14 +38,14 @@ class ResNet(nn.Sequential):
     """Three stages of `blocks` basic blocks with 16, 32 and 64 channels: 6 * blocks + 2 layers.
 
     Takes (B, 3, H, W), returns logits (B, classes). With `stem_stride` 2 the first convolution halves the
-    picture: the same weights at a quarter of the multiply-adds.
+    picture: the same weights at a quarter of the multiply-adds. `width` is the channels of the first stage.
     """
 
-    def __init__(self, blocks: int, classes: int = 10, *, stem_stride: int = 1) -> None:
-        stem = nn.Conv2d(3, 16, 3, stem_stride, padding=1, bias=False)
-        layers: list[nn.Module] = [stem, nn.BatchNorm2d(16), nn.ReLU()]
-        inputs = 16
-        for outputs, stride in ((16, 1), (32, 2), (64, 2)):
+    def __init__(self, blocks: int, classes: int = 10, *, stem_stride: int = 1, width: int = 16) -> None:
+        stem = nn.Conv2d(3, width, 3, stem_stride, padding=1, bias=False)
+        layers: list[nn.Module] = [stem, nn.BatchNorm2d(width), nn.ReLU()]
+        inputs = width
+        for outputs, stride in ((width, 1), (2 * width, 2), (4 * width, 2)):
             for block in range(blocks):
                 layers.append(BasicBlock(inputs, outputs, stride if block == 0 else 1))
                 inputs = outputs

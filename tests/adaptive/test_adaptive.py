@@ -24,6 +24,7 @@ from labkit.adaptive.gated import (
     Surrogate,
     make_gated,
     only_open,
+    sliced,
     spent,
 )
 from labkit.data.augment import raw
@@ -193,10 +194,12 @@ def test_an_image_can_be_given_the_decisions_of_another(images: Images) -> None:
 
 @pytest.fixture
 def gated() -> tuple[Normalized, dict[str, GatedBlock]]:
-    """A gated network with weights and statistics that are not those of the start."""
+    """A gated network with half of its gates open; its statistics are not those of the start."""
     torch.manual_seed(0)
     model = Normalized(ResNet(1, stem_stride=2), (120.0,) * 3, (60.0,) * 3)
     blocks = make_gated(model)
+    for block in blocks.values():
+        nn.init.zeros_(block.gate.net[-1].bias)
     for _ in range(5):
         model(torch.rand(16, 3, 32, 32) * 255)
     return model.eval(), blocks
@@ -219,6 +222,18 @@ def test_a_closed_channel_changes_nothing_downstream(gated) -> None:
         for x in drawn(4, channels, 16, 16).abs().split(1):
             assert 0 < block.gate(x).sum() < block.gate(x).numel()
             assert torch.allclose(only_open(block, x), block(x), atol=1e-5)
+
+
+def test_a_network_that_leaves_closed_channels_out_says_the_same(gated) -> None:
+    model, blocks = gated
+    for x in (torch.rand(4, 3, 32, 32) * 255).split(1):
+        whole = model(x)
+        with sliced(blocks.values()):
+            part = model(x)
+        assert torch.allclose(whole, part, atol=1e-4)
+    with sliced(blocks.values()), pytest.raises(AssertionError):
+        model(torch.rand(2, 3, 32, 32))  # one image at a time
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_a_block_with_all_gates_closed_is_its_shortcut(gated) -> None:
@@ -276,6 +291,17 @@ def test_gates_get_a_gradient_in_both_modes_unless_it_is_cut(gated) -> None:
             gradient = block.gate.net[-1].weight.grad
             reached[training, surrogate] = 0.0 if gradient is None else gradient.abs().sum().item()
     assert all((value > 0) == (surrogate != "cut") for (_, surrogate), value in reached.items())
+
+
+def test_gates_begin_open_and_without_noise_they_are_those_of_the_test() -> None:
+    torch.manual_seed(0)
+    gate, x = Gate(8, 400), torch.rand(100, 8, 4, 4)
+    assert gate.train()(x).mean().item() == pytest.approx(torch.tensor(2.0).sigmoid().item(), abs=0.03)
+    nn.init.normal_(gate.net[-1].weight)
+    gate.noise = 0.0
+    quiet = gate(x)
+    assert 0.1 < quiet.mean() < 1.0
+    assert torch.equal(quiet, (gate.net(x.mean((2, 3))) > 0).float())
 
 
 def test_noisy_gates_open_with_the_probability_they_state() -> None:
@@ -362,10 +388,19 @@ def test_the_schedule_shapes_first_and_closes_gates_later(gated) -> None:
     seen = []
     for Now.step in (0, 2, 4, 6, 8, 20):
         schedule.on_step_start(Now)
-        seen.append((loss.gamma, loss.strength))
-    gammas, strengths = zip(*seen, strict=True)
+        assert len({gate.noise for gate in loss.gates}) == 1
+        seen.append((loss.gamma, loss.strength, loss.gates[0].noise))
+    gammas, strengths, noises = zip(*seen, strict=True)
     assert gammas == pytest.approx([0.8, 0.4, 0, 0, 0, 0])
     assert strengths == pytest.approx([0, 0, 0, 0.01, 0.02, 0.02])
+    assert noises == pytest.approx([1, 0.75, 0.5, 0.25, 0, 0])
+
+
+def test_a_gate_that_is_sure_of_itself_is_not_called_back() -> None:
+    x = torch.tensor([[0.00005], [0.5], [0.99995]], requires_grad=True)
+    batch_shaping(x).sum().backward()
+    assert x.grad[0] == x.grad[2] == 0
+    assert x.grad[1] != 0
 
 
 def test_the_l0_term_closes_gates(gated, images: Images) -> None:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from labkit.models.convnet import AssignmentNet, ConvNet, Residual, he_init, zero_biases
 from labkit.models.normalized import Normalized
 from labkit.models.parts import convolutions
-from labkit.models.resnet import resnet20
+from labkit.models.resnet import ResNet, resnet20
 
 
 def count(model: nn.Module) -> int:
@@ -103,3 +103,12 @@ def test_a_normalized_network_sees_what_the_pipeline_gives() -> None:
     x = torch.randint(0, 256, (2, 3, 4, 4)).float()
     wanted = torch.stack([(x[:, c] - 10 * c) / (c + 1) for c in range(3)], 1)
     assert torch.allclose(Normalized(inner, [0, 10, 20], [1, 2, 3])(x), wanted.flatten(1))
+
+
+def test_a_wide_resnet_has_four_times_the_weights_between_its_channels() -> None:
+    plain, wide = ResNet(1), ResNet(1, width=32)
+    for name, conv in plain.named_modules():
+        if isinstance(conv, nn.Conv2d):
+            factor = 2 if conv.in_channels == 3 else 4  # the colours do not double
+            assert wide.get_submodule(name).weight.numel() == factor * conv.weight.numel()
+    assert wide(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

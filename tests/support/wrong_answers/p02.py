@@ -1,35 +1,60 @@
 """Wrong answers to the exercises of chapter p02: mistakes people make, two for each."""
 
 WRONG = {
-    "mixing_share": [
-        "return 1 / (height * width)",  # one kernel, not K
-        "return kernels / (inputs * outputs)",
+    "largest_share": [
+        "return 1 / kernels / entropy",  # as if entropy were linear in the share
+        "return entropy",
     ],
-    "temperature": [
-        "return start + (1 - start) * epoch / epochs",  # goes on falling after its end
-        "return max(1.0, start * (1 - epoch / epochs))",
+    "expected_shaping": [
+        "return 1 / (12 * n * n)",  # what is left of the integral when all values are where they belong
+        "return 1 / (6 * n)",  # right for many
     ],
-    "dynamic_convolution": [
-        "weight = torch.einsum('k,koixy->oixy', pi.mean(0), kernels)\n"
-        "return F.conv2d(x, weight, padding=1)",  # one kernel for the whole batch
-        "return F.conv2d(x, kernels.mean(0), padding=1)",
+    "gate_gradients": [
+        "import math\n"
+        "soft = 1 / (1 + math.exp(-a / temperature))\n"  # no noise
+        "slope = soft * (1 - soft) / temperature\n"
+        "p = 1 / (1 + math.exp(-a))\n"
+        "return p * (1 - p) * ((1 - c) ** 2 - c**2), 2 * (float(a > 0) - c) * slope",
+        "import math\n"
+        "p = 1 / (1 + math.exp(-a))\n"
+        "true = p * (1 - p) * ((1 - c) ** 2 - c**2)\n"
+        "return true, true",  # as if there were no bias
     ],
-    "straight_through": [
-        "return (a > 0).float()",  # no gradient
-        "return torch.sigmoid(a / temperature)",  # not hard
+    "block_cost": [
+        "rate = gates.mean(1)\n"
+        "first = 9 * inputs * outputs * pixels * rate\n"
+        "second = 9 * outputs * outputs * pixels * rate\n"
+        "return first + second",  # the gates decide for nothing
+        "rate, net = gates.mean(1), inputs * hidden + hidden * outputs\n"
+        "first = 9 * inputs * outputs * pixels * rate\n"
+        "second = 9 * outputs * outputs * pixels * rate**2\n"  # saved twice
+        "return first + second + net",
     ],
-    "shaping_penalty": [
-        "n, gates = values.shape\n"
-        "ordered = values.sort(dim=1).values\n"  # over the channels
-        "empirical = torch.arange(1, n + 1)[:, None] / (n + 1)\n"
-        "return (empirical - cdf(ordered)).square().mean(0)",
-        "n = len(values)\n"
-        "empirical = torch.arange(1, n + 1)[:, None] / (n + 1)\n"
-        "return (empirical - cdf(values)).square().mean(0)",  # not sorted
+    "strangers": [
+        "return torch.arange(len(labels)).roll(1)",  # the neighbour
+        "draw = torch.Generator().manual_seed(seed)\n"
+        "return torch.randint(len(labels), (len(labels),), generator=draw)",  # some twice, some never
     ],
-    "conditional_share": [
-        "return gates.mean().item()",  # how many are open, not how many decide
-        "rate = gates.mean(0)\nreturn ((rate > 0) & (rate < 1)).float().mean().item()",
+    "frozen": [
+        "out, inputs, *size = layer.shape\n"
+        "conv = nn.Conv2d(inputs, out, size, layer.stride, layer.padding, bias=layer.bias is not None)\n"
+        "conv.weight.data = layer.kernels().mean(0)\n"  # whatever the attention
+        "return conv",
+        "out, inputs, *size = layer.shape\n"
+        "conv = nn.Conv2d(inputs, out, size, layer.stride, layer.padding, bias=False)\n"  # the bias forgotten
+        "conv.weight.data = torch.einsum('k,koixy->oixy', pi, layer.kernels())\n"
+        "return conv",
+    ],
+    "pooled_difference": [
+        "import statistics\n"
+        "a, b = ([row['test accuracy'] for row in rows if row['arm'] == name] for name in (arm, other))\n"
+        "spread = statistics.stdev(x - y for x, y in zip(a, b))\n"  # the two arms alone
+        "return statistics.fmean(a) - statistics.fmean(b), spread / len(a) ** 0.5",
+        "import statistics\n"
+        "everything = [row['test accuracy'] for row in rows]\n"  # differences between arms taken for noise
+        "a, b = ([row['test accuracy'] for row in rows if row['arm'] == name] for name in (arm, other))\n"
+        "error = statistics.stdev(everything) * (2 / len(a)) ** 0.5\n"
+        "return statistics.fmean(a) - statistics.fmean(b), error",
     ],
     "own_adaptive_claim": [
         "return {'claim': 'gates help', 'control': 'no gates', 'effects': [1, 2], 'verdict': 'supported'}",
