@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,16 @@ def setup_page(app: Sphinx) -> None:
 
 
 def inline_drawings(app: Sphinx, doctree: document) -> None:
-    """Put the drawings in `book/_static/figures` into the page itself, whose colours they then take.
-
-    Each has a `<title>` that tells what it shows.
-    """
+    """Put the drawings in `book/_static/figures` into the page itself, whose colours they then take."""
     for image in list(doctree.findall(nodes.image)):
         path = Path(app.srcdir, image["uri"])
         if path.suffix == ".svg" and path.parent.name == "figures":
             text = path.read_text(encoding="utf-8")
-            drawing = text[text.index("<svg") :].replace("<svg", '<svg style="width:100%;max-width:720px"', 1)
+            head = text[text.index("<svg") : text.index(">", text.index("<svg"))]
+            head = re.sub(r' (?:role|aria-labelledby|aria-label|width|height)="[^"]*"', "", head)
+            said = f'role="img" aria-label="{escape(image.get("alt", ""))}"'
+            body = text[text.index(">", text.index("<svg")) :]
+            drawing = f'{head} {said} style="width:100%;max-width:720px"{body}'
             image.replace_self(nodes.raw("", drawing, format="html"))
 
 
