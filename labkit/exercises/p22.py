@@ -155,9 +155,20 @@ def own_repair(answer: Callable[[int], nn.Module]) -> None:
     expect(1e-3 < apart < 1e3, f"G of the last convolution is {apart:.1g} times that of the first.")
     image = last.image / last.forward
     expect(image > 0.01, f"Of what enters the last convolution, only {image:.1g} differs between images.")
-    with torch.no_grad():  # a chain is cut where one of its layers is zero
+    with torch.no_grad():
+        before = model(x)
+        _scale(inserted[10], 3)
+        moved = (model(x) - before).norm() / (before - before.mean(0)).norm()
+        _scale(inserted[10], 1 / 3)
+        expect(moved > 0.01, "Three times the weights of a layer change nothing behind it: it normalises.")
+        # A chain is cut where one of its layers is zero.
         middle = inserted[10]
         middle.weight.zero_()
         if middle.bias is not None:
             middle.bias.zero_()
         expect(model(x).std(0).max().item() < 1e-4, "Something leads the image around a convolution: a skip.")
+
+
+def _scale(layer: nn.Module, factor: float) -> None:
+    for parameter in layer.parameters():
+        parameter.mul_(factor)

@@ -65,5 +65,18 @@ WRONG = {
         "return ConvNet(width, 20, batch_norm=False, residual=True, scale=0.2)",
         "from labkit.models.convnet import ConvNet, he_init\n\n"
         "return he_init(ConvNet(width, 20, batch_norm=False))",
+        # A normaliser of one's own.
+        "class Level(nn.Module):\n"
+        "    def __init__(self, inputs, outputs, kernel):\n"
+        "        super().__init__()\n"
+        "        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)\n\n"
+        "    def forward(self, x):\n"
+        "        z = self.conv(x).relu()\n"
+        "        return z / z.square().mean().sqrt()\n\n"
+        "return nn.Sequential(\n"
+        "    Level(3, width, 3), nn.MaxPool2d(2), *[Level(width, width, 5) for _ in range(20)],\n"
+        "    *[Level(width, width, 3) for _ in range(4)], nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "    nn.Linear(width, 10),\n"
+        ")",
     ],
 }
