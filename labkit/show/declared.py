@@ -31,12 +31,13 @@ def lines(
     """Return the drawing of `y` over `x`, a curve for each value of `by`, with its spread over seeds.
 
     `where` chooses rows by column: a value, or a list of those allowed. `log` names the axes with a
-    logarithmic scale: ``x``, ``y`` or ``xy``; `ticks` are those of x, each labelled with its number.
+    logarithmic scale: ``x``, ``y`` or ``xy``; where y has one, means over seeds are geometric. `ticks` are
+    those of x, each labelled with its number.
     """
 
     def draw(figure: Figure, rows: Sequence[Row]) -> None:
         axes = figure.subplots()
-        curves(axes, _chosen(rows, where), x=x, y=y, by=by)
+        curves(axes, _chosen(rows, where), x=x, y=y, by=by, geometric="y" in log)
         axes.set(xlabel=xlabel or x, ylabel=ylabel or y)
         _scaled(axes, log)
         if ticks:

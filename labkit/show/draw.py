@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean, geometric_mean
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,18 +13,20 @@ from labkit.lab.record import Row
 from labkit.measure.intervals import mean_interval
 
 
-def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str) -> None:
+def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str, geometric: bool = False) -> None:
     """Draw `y` over `x`, a curve for each value of `by`: the mean over seeds, with a band from least to most.
 
-    Rows whose `y` is None are left out. A curve of one point is a dot.
+    Rows whose `y` is None are left out. A curve of one point is a dot. The mean is `geometric` for what is
+    drawn on a logarithmic axis, where it lies in the middle; all values must then be positive.
     """
+    mean = geometric_mean if geometric else fmean
     points: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row[y] is not None:
             points[row[by]][row[x]].append(row[y])
     for name, values in points.items():
         at = sorted(values)
-        means = [sum(values[k]) / len(values[k]) for k in at]
+        means = [mean(values[k]) for k in at]
         (line,) = axes.plot(at, means, label=name, marker="o" if len(at) == 1 else "")
         low, high = [min(values[k]) for k in at], [max(values[k]) for k in at]
         axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
