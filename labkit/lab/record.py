@@ -34,7 +34,7 @@ def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = 
     points = scale == 100 and scale * max(map(abs, values)) >= 0.1
 
     def text(value: float) -> str:
-        form = ".1f" if points else ",.0f" if 999.5 <= abs(value) < 1e9 else ".3g"
+        form = ".1f" if points else ",.0f" if 999.5 <= abs(value) < 1e6 else ".3g"
         return f"{value:{sign}z{form}}"  # z: no minus before a zero
 
     mean, *ends = (text(scale * value) for value in values)
