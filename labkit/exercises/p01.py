@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -46,16 +47,18 @@ def scale_free_score(answer: Callable[[Tensor], Tensor]) -> None:
 
 
 @checker
-def masked_step(answer: Callable[..., tuple[Tensor, Tensor]]) -> None:
-    """Pruned weights are zero after the step even where the momentum would move them."""
-    weight, gradient = torch.tensor([1.0, 0.0, -2.0]), torch.tensor([0.5, 1.0, -1.0])
-    velocity, mask = torch.tensor([0.2, 3.0, 0.0]), torch.tensor([True, False, True])
-    stepped = answer(weight.clone(), gradient.clone(), velocity.clone(), mask, 0.1, 0.9)
-    pair = isinstance(stepped, Sequence) and [type(part) for part in stepped] == [Tensor, Tensor]
-    expect(pair, "Your function should return two tensors, the new weight and the new velocity.")
-    moved, _ = stepped
-    expect(moved[1].item() == 0, f"The pruned weight has moved to {moved[1].item():.3g}: what pushed it?")
-    same(moved, torch.tensor([0.932, 0.0, -1.9]), "the weight after the step")
+def drift(answer: Callable[[float, float, float, int], float]) -> None:
+    """Momentum carries a pruned weight on: the steps are a geometric series."""
+    for velocity, rate, momentum, steps in ((3.0, 0.1, 0.9, 1), (3.0, 0.1, 0.9, 40), (-0.5, 0.02, 0.5, 3)):
+        speed, weight = velocity, 0.0
+        for _ in range(steps):
+            speed *= momentum
+            weight -= rate * speed
+        same(
+            float(answer(velocity, rate, momentum, steps)),
+            weight,
+            f"drift({velocity}, {rate}, {momentum}, {steps})",
+        )
 
 
 @checker
@@ -71,9 +74,12 @@ def find_ticket(answer: Callable[..., dict[str, Tensor]]) -> None:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter))
+        seen["trained"] = model.get_parameter("0.weight").detach().clone()
 
     def prune(model: nn.Module) -> dict[str, Tensor]:
         weight = model.get_parameter("0.weight").detach()
+        expect("trained" in seen, "Your function prunes a network that it has not trained.")
+        expect(torch.equal(weight, seen["trained"]), "The weights that you prune are not those just trained.")
         seen["mask"] = weight.abs() > weight.abs().median()
         return {"0.weight": seen["mask"]}
 
@@ -88,18 +94,26 @@ def find_ticket(answer: Callable[..., dict[str, Tensor]]) -> None:
 
 @checker
 def reshuffled(answer: Callable[[Tensor, Tensor, Generator], Tensor]) -> None:
-    """The surviving weights of a layer change places among themselves; the mask stays."""
+    """The surviving weights of a layer change places at random among themselves; the mask stays."""
     weight = torch.arange(1.0, 61).view(6, 10)
     mask = torch.rand(6, 10, generator=Generator().manual_seed(1)) < 0.5
-    moved = _tensor(answer(weight.clone(), mask, Generator().manual_seed(0)), weight)
+
+    def moved_by(seed: int) -> Tensor:
+        return _tensor(answer(weight.clone(), mask.clone(), Generator().manual_seed(seed)), weight)
+
+    moved, kept = moved_by(0), weight[mask]  # in ascending order
     expect(not bool(moved[~mask].any()), "A pruned place has got a weight.")
-    kept: Any = weight[mask].sort().values
     same(moved[mask].sort().values, kept, "the set of surviving weights")
-    expect(not torch.equal(moved[mask], weight[mask]), "All weights are where they were.")
+    expect(not torch.equal(moved[mask], kept), "All weights are where they were.")
+    same(moved_by(0), moved, "the weights, drawn again by a generator with the same seed,")
+    expect(not torch.equal(moved_by(1), moved), "Another seed of the generator changes nothing.")
+    places: Any = torch.searchsorted(kept, moved[mask])
+    together = (places.diff().abs() == 1).double().mean().item()
+    expect(together < 0.5, "Neighbours have stayed neighbours: that is a shift or a flip, no shuffling.")
 
 
 @checker
-def gain_per_halving(answer: Callable[[list[dict[str, Any]]], list[float]]) -> None:
+def gain_per_halving(answer: Callable[[list[dict[str, Any]]], Sequence[float]]) -> None:
     """One slope a seed, in the order of the seeds, over the logarithm of the compression."""
     slopes, compressions = {0: 0.02, 1: 0.05, 2: -0.01}, (1, 2, 4, 8, 32)
     rows = [
@@ -114,7 +128,7 @@ def gain_per_halving(answer: Callable[[list[dict[str, Any]]], list[float]]) -> N
         for x, seed, arm in itertools.product(reversed(compressions), (2, 0, 1), ("fresh weights", "ticket"))
     ]
     found = answer(rows)
-    shaped = isinstance(found, Sequence) and len(found) == len(slopes)
+    shaped = isinstance(found, Sequence | np.ndarray) and len(found) == len(slopes)
     expect(shaped, f"Return a list with a slope for each of the {len(slopes)} seeds.")
     for seed, slope in slopes.items():
         same(float(found[seed]), slope, f"the slope of seed {seed}", tolerance=1e-4)

@@ -61,6 +61,12 @@ def test_the_solution_is_accepted(chapter: Chapter, cell: str) -> None:
     assert verdict.accepted, verdict.hint
 
 
+def test_p01_takes_an_array_for_a_list() -> None:
+    [cell] = [cell for _, cell in EXERCISES if name_of(cell) == "gain_per_halving"]
+    verdict = verdict_of(cell.replace("return slopes", "return np.array(slopes)"))
+    assert verdict.accepted, verdict.hint
+
+
 @pytest.mark.parametrize(("chapter", "cell"), EXERCISES, ids=IDS)
 def test_the_stub_is_rejected_with_a_hint(chapter: Chapter, cell: str) -> None:
     verdict = verdict_of(stub(cell))

@@ -14,9 +14,10 @@ WRONG = {
         "return weight / weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)",  # the sign comes in
         "return weight.abs() / weight.flatten(1).norm(dim=1)",  # broadcast over the window, not the filters
     ],
-    "masked_step": [
-        "velocity = momentum * velocity + gradient * mask\nreturn weight - rate * velocity, velocity",
-        "velocity = momentum * velocity + gradient\nreturn weight - rate * velocity, velocity * mask",
+    "drift": [
+        "return -rate * velocity * (1 - momentum**steps) / (1 - momentum)",  # the first step is not shrunk
+        "return 0.0",  # as if a masked gradient were enough
+        "return -rate * velocity * momentum * steps",  # a velocity that never fades
     ],
     "find_ticket": [
         # a new dict of the same, live tensors
@@ -37,6 +38,21 @@ WRONG = {
         "    for name, mask in masks.items():\n"
         "        model.get_parameter(name).mul_(mask)\n"
         "return masks",
+        # never trained
+        "masks = prune(model)\n"
+        "with torch.no_grad():\n"
+        "    for name, mask in masks.items():\n"
+        "        model.get_parameter(name).mul_(mask)\n"
+        "return masks",
+        # rewound before pruning: the mask is that of the initial weights
+        "start = deepcopy(model.state_dict())\n"
+        "train(model)\n"
+        "model.load_state_dict(start)\n"
+        "masks = prune(model)\n"
+        "with torch.no_grad():\n"
+        "    for name, mask in masks.items():\n"
+        "        model.get_parameter(name).mul_(mask)\n"
+        "return masks",
         # rewound after pruning, so that pruned weights come back
         "start = deepcopy(model.state_dict())\n"
         "train(model)\n"
@@ -48,6 +64,16 @@ WRONG = {
         "order = torch.randperm(weight.numel(), generator=generator)\n"
         "return weight.flatten()[order].view_as(weight) * mask",  # pruned weights come back in
         "return torch.randn(weight.shape, generator=generator) * mask",  # other weights
+        "moved = torch.zeros_like(weight)\n"
+        "moved[mask] = weight[mask].roll(1)\n"
+        "return moved",  # no chance in it
+        "moved = torch.zeros_like(weight)\nmoved[mask] = weight[mask].flip(0)\nreturn moved",
+        "moved, survivors = torch.zeros_like(weight), weight[mask]\n"
+        "moved[mask] = survivors.roll(int(torch.randint(1, 20, (), generator=generator)))\n"
+        "return moved",  # neighbours stay neighbours
+        "moved, survivors = torch.zeros_like(weight), weight[mask]\n"
+        "moved[mask] = survivors[torch.randperm(len(survivors))]\n"
+        "return moved",  # by another generator
     ],
     "gain_per_halving": [
         # over the compression itself
