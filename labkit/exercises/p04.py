@@ -152,12 +152,12 @@ def mean_curvature(answer: Callable[[Callable[[Tensor], Tensor], int, int], floa
 def adaptive_change(answer: Callable[[Sequence[Tensor], Sequence[Tensor], float], Sequence[Tensor]]) -> None:
     """A large weight may move far, a zero weight not at all; the ball is measured in units of the weights."""
     weights = [torch.tensor([2.0, -1.0]), torch.tensor([0.0, 0.5])]
-    gradients = [torch.tensor([1.5, 4.0]), torch.tensor([7.0, 0.0])]
+    gradients = [torch.tensor([1.5, 4.0]), torch.tensor([7.0, 24.0])]  # T g: (3, 4) and (0, 12), of norm 13
     changes = answer(weights, gradients, 0.5)
     expect(changes is not None, "Your function returns None; return a tensor for each weight.")
     expect(len(changes) == 2, f"It returns {len(changes)} tensors for two weights.")
-    same(changes[0], torch.tensor([0.6, 0.4]), "the change of the first tensor")
-    same(changes[1], torch.zeros(2), "the change of the second tensor")
+    same(changes[0], torch.tensor([3 / 13, 2 / 13]), "the change of the first tensor")
+    same(changes[1], torch.tensor([0.0, 3 / 13]), "the change of the second tensor")
 
 
 @checker

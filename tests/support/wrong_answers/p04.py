@@ -67,6 +67,8 @@ WRONG = {
         "return [radius * w.abs() * g / length for w, g in zip(weights, gradients)]",  # T once, not twice
         "length = sum(g.square().sum() for g in gradients).sqrt()\n"
         "return [radius * w.square() * g / length for w, g in zip(weights, gradients)]",
+        "return [radius * w.square() * g / ((w * g).norm() + 1e-12)\n"
+        "        for w, g in zip(weights, gradients)]",  # each tensor by itself
     ],
     "best_step": [
         "return weight.abs().max().item() / (2 ** (bits - 1) - 1)",  # the usual one
