@@ -52,10 +52,10 @@ def batch_shaping(values: Tensor, a: float = A, b: float = B) -> Tensor:
 
 
 class GateLoss:
-    """Cross-entropy + gamma * batch-shaping, summed over gates + strength * expected number of open gates.
+    """Cross-entropy + gamma * batch-shaping, summed over gates + strength * sum of sigmoid(a).
 
-    The last is the L0 term: the mean over the batch of the sum of sigmoid(a). `GateSchedule` moves both
-    weights.
+    The last is the L0 term, a mean over the batch: with noise 1 the expected number of open gates, without
+    noise a smooth stand-in for their number. `GateSchedule` moves both weights.
     """
 
     def __init__(self, blocks: Collection[GatedBlock]) -> None:

@@ -16,7 +16,7 @@ from labkit.models.resnet import BasicBlock
 
 TEMPERATURE = 2 / 3  # of the relaxed gates
 OPEN = 2.0  # logits at the start: seven gates of eight are open, as if there were hardly any
-Surrogate = Literal["straight-through", "cut", "soft"]
+Surrogate = Literal["straight-through", "cut", "soft", "unsaturated"]
 
 
 class Gate(nn.Module):
@@ -24,17 +24,19 @@ class Gate(nn.Module):
 
     In train mode a gate is on where the relaxed Bernoulli y = sigmoid((a + noise * logistic noise) / T)
     exceeds 1/2, in eval mode where a > 0. Either way the output is 0 or 1 and the gradient that of y, without
-    noise in eval mode. `surrogate` changes the latter: `cut` lets none through, and `soft` makes the gate
-    itself sigmoid(a / T), which attacks use. `probability` is sigmoid(a) of the last batch, (B, channels).
-    With `noise` 1 that is the probability with which a gate is open; `GateSchedule` takes the noise away.
+    noise in eval mode. `surrogate` changes the latter, for attacks: `cut` lets none through, `soft` makes the
+    gate itself sigmoid(a / T), and `unsaturated` has the slope 1/4 wherever a is, where the two others have
+    none for a gate that is sure. `probability` is sigmoid(a) of the last batch, (B, channels). With `noise` 1
+    that is the probability with which a gate is open; `GateSchedule` takes the noise away. `opening` is the
+    logit of all gates at the start.
     """
 
-    def __init__(self, inputs: int, channels: int, hidden: int = 16) -> None:
+    def __init__(self, inputs: int, channels: int, hidden: int = 16, *, opening: float = OPEN) -> None:
         super().__init__()
         self.net = nn.Sequential(
             nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
-        nn.init.constant_(self.net[-1].bias, OPEN)  # type: ignore[arg-type]
+        nn.init.constant_(self.net[-1].bias, opening)  # type: ignore[arg-type]
         self.noise = 1.0
         self.surrogate: Surrogate = "straight-through"
         self.probability = torch.empty(0)
@@ -50,7 +52,9 @@ class Gate(nn.Module):
         hard: Tensor = (a > 0).to(y.dtype)
         if self.surrogate == "soft":
             return y
-        return hard if self.surrogate == "cut" else hard + (y - y.detach())
+        if self.surrogate == "cut":
+            return hard
+        return hard + ((a - a.detach()) / 4 if self.surrogate == "unsaturated" else y - y.detach())
 
 
 class GatedBlock(nn.Module):
@@ -59,10 +63,10 @@ class GatedBlock(nn.Module):
     A closed gate spares an output channel of the first convolution and an input channel of the second.
     """
 
-    def __init__(self, block: BasicBlock) -> None:
+    def __init__(self, block: BasicBlock, opening: float = OPEN) -> None:
         super().__init__()
         self.block = block
-        self.gate = Gate(block.conv1.in_channels, block.conv1.out_channels)
+        self.gate = Gate(block.conv1.in_channels, block.conv1.out_channels, opening=opening)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, as of the block without gates; every channel is computed."""
@@ -71,13 +75,13 @@ class GatedBlock(nn.Module):
         return F.relu(block.bn2(block.conv2(y)) + block.shortcut(x))
 
 
-def make_gated(model: nn.Module) -> dict[str, GatedBlock]:
-    """Put gates on every basic block of `model`, in place; return the gated blocks by name."""
+def make_gated(model: nn.Module, opening: float = OPEN) -> dict[str, GatedBlock]:
+    """Put gates, whose logits start at `opening`, on every basic block in place; return these by name."""
     plain = [(name, module) for name, module in model.named_modules() if isinstance(module, BasicBlock)]
     blocks = {}
     for name, block in plain:
         parent, _, child = name.rpartition(".")
-        blocks[name] = GatedBlock(block)
+        blocks[name] = GatedBlock(block, opening)
         setattr(model.get_submodule(parent), child, blocks[name])
     return blocks
 

@@ -17,6 +17,8 @@ own_adaptive_claim = checker(own_claim)
 
 
 def _number(told: Any, what: str) -> float:
+    if isinstance(told, Tensor) and told.ndim == 0:
+        told = told.item()
     expect(isinstance(told, int | float), f"{what} should be a number, not {told!r}.")
     return float(told)
 
@@ -90,6 +92,9 @@ def strangers(answer: Callable[[Tensor, int], Tensor]) -> None:
         expect(
             shared > 0.02, f"{100 * shared:.0f} % are of the image's class: random strangers would be some."
         )
+        again, other = answer(y.clone(), 3), answer(y.clone(), 4)
+        expect(torch.equal(again, index), "The same seed should give the same strangers.")
+        expect(not torch.equal(other, index), "Another seed should give other strangers.")
 
 
 @checker

@@ -282,7 +282,7 @@ def test_gates_get_a_gradient_in_both_modes_unless_it_is_cut(gated) -> None:
     block = blocks["model.3"]
     reached: dict[tuple[bool, Surrogate], float] = {}
     for training in (True, False):
-        for surrogate in ("straight-through", "cut", "soft"):
+        for surrogate in ("straight-through", "cut", "soft", "unsaturated"):
             block.train(training)
             block.gate.surrogate = surrogate
             block.zero_grad()
@@ -291,6 +291,24 @@ def test_gates_get_a_gradient_in_both_modes_unless_it_is_cut(gated) -> None:
             gradient = block.gate.net[-1].weight.grad
             reached[training, surrogate] = 0.0 if gradient is None else gradient.abs().sum().item()
     assert all((value > 0) == (surrogate != "cut") for (_, surrogate), value in reached.items())
+
+
+def test_a_sure_gate_has_a_slope_for_the_unsaturated_gradient_alone() -> None:
+    gate, slopes = Gate(4, 3, opening=-30.0).eval(), {}
+    for surrogate in ("straight-through", "soft", "unsaturated"):
+        gate.surrogate = surrogate
+        gate.zero_grad()
+        gates = gate(drawn(1, 4, 2, 2))
+        gates.sum().backward()
+        assert surrogate == "soft" or gates.tolist() == [[0, 0, 0]]
+        slopes[surrogate] = gate.net[-1].bias.grad.tolist()
+    assert slopes["unsaturated"] == [0.25] * 3
+    assert max(slopes["straight-through"] + slopes["soft"]) < 1e-6
+
+
+def test_gates_begin_as_open_as_told() -> None:
+    blocks = make_gated(ResNet(1), 0.0)
+    assert [block.gate.net[-1].bias.abs().max().item() for block in blocks.values()] == [0, 0, 0]
 
 
 def test_gates_begin_open_and_without_noise_they_are_those_of_the_test() -> None:

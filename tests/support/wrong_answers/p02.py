@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of chapter p02: mistakes people make, two for each."""
+"""Wrong answers to the exercises of chapter p02: mistakes people make, two or more for each."""
 
 WRONG = {
     "largest_share": [
@@ -34,6 +34,11 @@ WRONG = {
         "return torch.arange(len(labels)).roll(1)",  # the neighbour
         "draw = torch.Generator().manual_seed(seed)\n"
         "return torch.randint(len(labels), (len(labels),), generator=draw)",  # some twice, some never
+        "draw = torch.Generator().manual_seed(0)\n"  # whatever the seed
+        "order = torch.randperm(len(labels), generator=draw)\n"
+        "index = torch.empty_like(order)\n"
+        "index[order] = order.roll(1)\n"
+        "return index",
     ],
     "frozen": [
         "out, inputs, *size = layer.shape\n"
