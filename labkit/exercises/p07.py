@@ -121,7 +121,8 @@ def two_spreads(answer: Callable[[list[Row], str, str], tuple[float, float]]) ->
 @checker
 def chosen_once(answer: Callable[[list[Row], str], float]) -> None:
     """The strength that held-out images choose over all seeds together."""
-    held_out = {4: (0.50, 0.46, 0.47), 8: (0.49, 0.48, 0.49), 16: (0.43, 0.50, 0.43)}
+    # The seeds by themselves choose 4, 16 and 16: neither mean nor median nor most frequent choice is 8.
+    held_out = {4: (0.50, 0.44, 0.44), 8: (0.49, 0.49, 0.49), 16: (0.40, 0.50, 0.50)}
     rows = [
         {"seed": seed, "length": length, "held-out accuracy": value, "test accuracy": 0.4 + length / 1000}
         for length, values in held_out.items()
@@ -136,10 +137,14 @@ def best_temperature(answer: Callable[[Tensor, Tensor, list[float]], float]) -> 
     generator = Generator().manual_seed(0)
     honest = 1.5 * torch.randn(4_000, 5, generator=generator)
     labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
+    # Some of the answers are too sure, the others not sure enough: the temperature that matches the mean
+    # confidence to the accuracy is half of the best one, that of the smallest ECE a quarter.
+    bold = torch.rand(4_000, 1, generator=generator) < 0.3
+    said = torch.where(bold, 3.0, 0.5) * honest
     temperatures = [0.25, 0.5, 1.0, 2.0, 4.0]
     for boast in (1.0, 2.0, 0.5):
-        chosen = answer(boast * honest, labels, temperatures)
-        same(chosen, boast, f"the temperature of logits that are {boast:g} times what they should be")
+        chosen = answer(boast * said, labels, temperatures)
+        same(chosen, 2 * boast, f"the temperature of our logits, {boast:g} times as large,")
 
 
 @checker
