@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], list[Case], list[Case], str]] =
         Path.exists,
         TESTS,
         noted(2, seconds=str(LIMIT)),
-        f"computes for {5 * LIMIT / 3:.0f} s, more than {LIMIT:.0f} s; the dearest: Cell 2 {LIMIT:.1f} s, Cell",
+        f"computes for {LIMIT * 5 / 3:.0f} s, more than {LIMIT:.0f} s; the dearest: Cell 2 {LIMIT:.1f} s",
     ),
     "two kernels": (Path.exists, TESTS, noted(1, kernel="pinned"), "the kernels of the notebooks are"),
     "another kernel": (
