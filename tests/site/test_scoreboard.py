@@ -185,4 +185,4 @@ def test_a_card_has_the_picture_and_the_answer_of_the_first_screen() -> None:
     assert _in_short(page) == ("", "")
     cell["classes"] = ["cell", "tag_in-short"]
     page += cell
-    assert _in_short(page) == ('<svg focusable="false" id="x"><path/></svg>', "It helps &amp; more")
+    assert _in_short(page) == ('<svg aria-hidden="true" id="x"><path/></svg>', "It helps &amp; more")

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from labkit.chapters.chapter import Chapter
 from labkit.chapters.pairing import notebook_from
 from labkit.errors import LabkitError
+from labkit.lab.record import Record
 from labkit.site import build as here
 from labkit.site.build import is_sound
 from labkit.site.checks.whole import check
@@ -82,12 +83,11 @@ def test_an_edited_module_is_seen_through_the_module_that_imports_it(book: Path)
 
 
 def test_a_new_record_is_seen_by_its_chapter_alone(book: Path) -> None:
-    record = book / "results/c2-blue/laptop/seed-0.json"
-    record.parent.mkdir(parents=True)
-    record.write_text("{}")
+    Record("c2-blue", "laptop", 0, rows={"R1": [{"word": "blue"}]}).write(book / "results")
     code, output = build(book)
     assert code == 0, output
     assert executed(output) == ["c2-blue"]
+    assert (book / "_build/html/_rows/c2-r1.csv").read_text().split() == ["seed,word", "0,blue"]
 
 
 def test_a_failing_cell_stops_the_build_also_after_a_good_one(book: Path) -> None:
