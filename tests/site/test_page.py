@@ -46,7 +46,10 @@ drawn = 1
 ```{code-cell}
 :tags: [exercise]
 
+# solution
 answered = 1
+# end
+checked = answered
 ```
 """
 
