@@ -35,7 +35,7 @@ def explore(
     import ipywidgets  # a page does without
 
     def show(**arguments: Any) -> None:
-        rows = live(**arguments)
+        rows = [{"seed": lab.seed} | row for row in live(**arguments)]  # as recorded rows have it
         value = rows[0][by]
         told = f"{alt.replace('{value}', str(value))} (computed now)"
         display(HTML(svg(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)))

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 
 from labkit.show.explore import explore
 
-lab = SimpleNamespace(on_page=False, chapter=SimpleNamespace(number="p00"))
+lab = SimpleNamespace(on_page=False, seed=0, chapter=SimpleNamespace(number="p00"))
 
 
 def live(edge):
