@@ -18,6 +18,8 @@ from labkit.source.meaning import digest
 REPLACED = {
     # MyST-NB: what is read out should be what is seen, "Show code cell source" and the like.
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    # Sphinx: a formula that is wider than the page scrolls in its box, by keyboard as well.
+    '<div class="math notranslate nohighlight"': '<div tabindex="0" class="math notranslate nohighlight"',
     # Docutils: a deprecated role, which a list may not hold.
     ' role="doc-biblioentry"': ' role="listitem"',
 }
