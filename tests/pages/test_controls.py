@@ -9,6 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from labkit.chapters.chapter import chapters
+from labkit.lab.record import best_records
 from labkit.source.files import PACKAGE
 
 from .browser import Browser
@@ -71,7 +72,12 @@ def _shown(browser: Browser, first: WebElement) -> dict[str, str]:
 
 def test_everything_that_can_be_moved_changes_what_is_seen(browser: Browser, pages: list[str]) -> None:
     faults, groups = [], 0
+    # A chapter without records shows a small run, whose frames may well be alike.
+    there = chapters(PACKAGE.parent)
+    small = {each.slug for each in there if not best_records(each, PACKAGE.parent / "results")}
     for page in pages:
+        if Path(page).stem in small:
+            continue
         browser.open(page)
         for first in browser.ask(GROUPS, ".lk-tabs"):
             groups += 1
