@@ -67,7 +67,7 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
         if standing.chapter not in chosen:
             continue
         seeds = [record.seed for record in standing.records]
-        for judgement in standing.judgements():
+        for judgement in standing.judgements:
             told.append(judgement.entry(standing.chapter.slug, standing.profile, seeds))
             if not as_json:
                 kind = "control" if judgement.claim.control else "primary" if judgement.claim.primary else ""

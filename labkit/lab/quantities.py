@@ -43,8 +43,7 @@ class Quantity:
         return self._with("+", other, lambda a, b: a + b, self.unit)
 
     def __sub__(self, other: Quantity | float) -> Quantity:
-        points = "points" if self.unit == "%" else self.unit
-        return self._with("-", other, lambda a, b: a - b, points)
+        return self._with("-", other, lambda a, b: a - b, _of_a_difference(self.unit))
 
     def __mul__(self, factor: float) -> Quantity:
         return self._with("*", factor, lambda a, b: a * b, self.unit, ratio=self.ratio)
@@ -185,9 +184,8 @@ class Column:
                 raise Missing(f"table {self.table}: {along} has one value only, and a slope needs two")
             return linear_regression(x, [row[self.name] for row in rows]).slope
 
-        unit = "points" if self.unit == "%" else self.unit
-        name = f"slope along {along} of "
-        return self._over(where, name, fitted, f"{unit} per {per}".strip(), along)
+        unit = f"{_of_a_difference(self.unit)} per {per}".strip()
+        return self._over(where, f"slope along {along} of ", fitted, unit, along)
 
     def main_effect(self, factor: str, *, high: Any, low: Any, **where: Any) -> Quantity:
         """Return the mean of the rows where `factor` is `high` minus that where it is `low`.
@@ -203,7 +201,7 @@ class Column:
                 raise Missing(f"table {self.table} has {counts}: no main effect")
             return fmean(sides[0]) - fmean(sides[1])
 
-        unit = "points" if self.unit == "%" else self.unit
+        unit = _of_a_difference(self.unit)
         return self._over(where, f"{factor} {high} against {low} in ", effect, unit, factor)
 
     def _only(self, rows: Sequence[Row]) -> float:
@@ -268,6 +266,11 @@ def _table(tables: Tables, name: str) -> Sequence[Row]:
 
 def _fits(row: Row, where: Mapping[str, Any]) -> bool:
     return all(name in row and _equal(row[name], wanted) for name, wanted in where.items())
+
+
+def _of_a_difference(unit: str) -> str:
+    """Return the unit of a difference of two values in `unit`: shares differ by points."""
+    return "points" if unit == "%" else unit
 
 
 def _equal(found: Any, wanted: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -49,8 +50,9 @@ class Standing:
     records: Sequence[Record]
     code: CodeState
 
+    @cached_property  # tables ask many times
     def judgements(self) -> list[Judgement]:
-        """Return what the records say of each claim of the chapter, controls included.
+        """What the records say of each claim of the chapter, controls included.
 
         Raises LabkitError where the claims cell of the chapter fails.
         """

@@ -14,7 +14,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from labkit.data.augment import Transform, apply
 from labkit.data.images import Images
 from labkit.measure.ascent import uphill
-from labkit.measure.predict import accuracy
 from labkit.models.parts import layer_weights, put
 from labkit.randomness import stream
 
@@ -55,25 +54,6 @@ def recalibrated(model: nn.Module, images: Images, transforms: Sequence[Transfor
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     return model.eval()
-
-
-def noisy_accuracies(
-    model: nn.Module,
-    images: Images,
-    transforms: Sequence[Transform],
-    scale: float,
-    draws: int,
-    *,
-    calibration: Images | None = None,
-) -> list[float]:
-    """Return the accuracy on `images`, 0..1, under each of `draws` draws of weight noise, common to models.
-
-    With `calibration`, after BatchNorm was recalibrated on those images under the noise.
-    """
-    noisy = (with_noise(model, scale, draw) for draw in range(draws))
-    if calibration is not None:
-        noisy = (recalibrated(one, calibration, transforms) for one in noisy)
-    return [accuracy(one, images, transforms) for one in noisy]
 
 
 def worst_nearby(

@@ -69,11 +69,11 @@ def figure(lab: Lab, drawing: Drawing, *, caption: str, alt: str, size: tuple[fl
     it; raises LabkitError where it is missing. `size` is in inches.
     """
     name = _name(lab, drawing.table, alt)
-    panels = []
-    for k, view in enumerate(lab.views(drawing.table)):
+    panels, views = [], lab.views(drawing.table)
+    for k, view in enumerate(views):
         told = f"{alt} ({view.label})"
         panels.append((view.label, svg(drawing, view.rows(drawing.table), f"{name}-{k}", told, size)))
-    png = b"" if lab.on_page else _png(drawing, lab.views(drawing.table)[0].rows(drawing.table), size)
+    png = b"" if lab.on_page else _png(drawing, views[0].rows(drawing.table), size)
     return Shown(lab, Panels(name, panels, png), caption, note=drawing.note, table=drawing.table)
 
 

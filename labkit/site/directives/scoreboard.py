@@ -132,7 +132,7 @@ def _found(standing: Standing) -> list[str]:
 def _counts(standing: Standing, *, primary: bool) -> Counter[str]:
     return Counter(
         judgement.word
-        for judgement in standing.judgements()
+        for judgement in standing.judgements
         if judgement.claim.primary is primary and not judgement.claim.control
     )
 
@@ -165,7 +165,7 @@ def _claims(app: Sphinx, docname: str, standing: Standing) -> Iterator[nodes.lis
     """Yield an item for each claim: verdict, sentence with a link to its place, effect."""
     chapter = standing.chapter.page
     page, anchors = app.builder.get_relative_uri(docname, chapter), _anchors(app.env.get_doctree(chapter))
-    judged = [judgement for judgement in standing.judgements() if not judgement.claim.control]
+    judged = [judgement for judgement in standing.judgements if not judgement.claim.control]
     for judgement in sorted(judged, key=lambda judgement: not judgement.claim.primary):
         claim = judgement.claim
         # A page shows the claims of the parts it tells of.

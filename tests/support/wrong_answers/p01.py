@@ -1,5 +1,11 @@
 """Wrong answers to the exercises of chapter p01: mistakes people make, two for each."""
 
+_CUT = (  # how a ticket ends: its pruned weights are zero
+    "with torch.no_grad():\n"
+    "    for name, mask in masks.items():\n"
+    "        model.get_parameter(name).mul_(mask)\n"
+    "return masks"
+)
 WRONG = {
     "weights_left": [
         "return round(total * (1 - fraction * rounds))",  # a fraction of the first weights each time
@@ -24,35 +30,19 @@ WRONG = {
         "start = dict(model.state_dict())\n"
         "train(model)\n"
         "masks = prune(model)\n"
-        "model.load_state_dict(start)\n"
-        "with torch.no_grad():\n"
-        "    for name, mask in masks.items():\n"
-        "        model.get_parameter(name).mul_(mask)\n"
-        "return masks",
+        "model.load_state_dict(start)\n" + _CUT,
         # the statistics of BatchNorm stay trained
         "start = {name: p.detach().clone() for name, p in model.named_parameters()}\n"
         "train(model)\n"
         "masks = prune(model)\n"
-        "model.load_state_dict(start, strict=False)\n"
-        "with torch.no_grad():\n"
-        "    for name, mask in masks.items():\n"
-        "        model.get_parameter(name).mul_(mask)\n"
-        "return masks",
+        "model.load_state_dict(start, strict=False)\n" + _CUT,
         # never trained
-        "masks = prune(model)\n"
-        "with torch.no_grad():\n"
-        "    for name, mask in masks.items():\n"
-        "        model.get_parameter(name).mul_(mask)\n"
-        "return masks",
+        "masks = prune(model)\n" + _CUT,
         # rewound before pruning: the mask is that of the initial weights
         "start = deepcopy(model.state_dict())\n"
         "train(model)\n"
         "model.load_state_dict(start)\n"
-        "masks = prune(model)\n"
-        "with torch.no_grad():\n"
-        "    for name, mask in masks.items():\n"
-        "        model.get_parameter(name).mul_(mask)\n"
-        "return masks",
+        "masks = prune(model)\n" + _CUT,
         # rewound after pruning, so that pruned weights come back
         "start = deepcopy(model.state_dict())\n"
         "train(model)\n"
