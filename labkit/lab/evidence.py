@@ -51,7 +51,7 @@ class Claim:
         stated = " and ".join(contrast.name for contrast in self.statement.contrasts)
         margin = "" if self.within is None else f", within {self.within:g}"
         kind = ", control" if self.control else ", primary" if self.primary else ""
-        needs = f", needs {len(self.needs)}" if self.needs else ""
+        needs = "".join(f", needs ({control.identity})" for control in self.needs)
         return f"{stated}{margin}{kind}{needs}"
 
 

@@ -71,6 +71,7 @@ class Lab:
         self._clocks: list[Clock] = []
         self._pictures: dict[str, bytes] = {}
         self._evidence = Evidence()
+        self._report: tuple[int, Report] | None = None  # of how many claims
         self._figures: dict[str, int] = {}
         # On a page of the book, recorded runs are all there is to see; in a notebook, one's own come first.
         self.on_page = "LABKIT_PAGE" in os.environ
@@ -181,7 +182,7 @@ class Lab:
 
     def evidence(self) -> Evidence:
         """Return an empty ledger for the claims of the chapter; it takes the place of an earlier one."""
-        self._evidence = Evidence()
+        self._evidence, self._report = Evidence(), None
         return self._evidence
 
     def sheet(self, table: str, picture: Tensor) -> None:
@@ -244,9 +245,13 @@ class Lab:
         return content
 
     def report(self) -> Report:
-        """Return what this run, so far, and the recorded ones say."""
-        not_run = not_yet_run(self.chapter, "full")
-        return Report(self._evidence, self._record, self.recorded, self.code, not_run, self.on_page)
+        """Return what this run, so far, and the recorded ones say: the same report until a claim is added."""
+        evidence, count = self._evidence, len(self._evidence.claims)
+        if self._report is None or self._report[0] != count:
+            not_run = not_yet_run(self.chapter, "full")
+            report = Report(evidence, self._record, self.recorded, self.code, not_run, self.on_page)
+            self._report = count, report
+        return self._report[1]
 
     def close(self) -> Report:
         """Write the record, with its pictures, and return what it and the recorded runs found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from scipy.stats import t, ttest_1samp
@@ -189,10 +190,21 @@ def test_added_tells_that_a_record_is_older_than_the_claim() -> None:
 
 
 def test_the_identity_is_what_is_claimed_and_not_the_words() -> None:
-    def identity(statement: Statement, text: str = "It is so", **options: object) -> str:
+    def identity(
+        statement: Statement,
+        text: str = "It is so",
+        *,
+        needs: Sequence[Statement] = (),
+        within: float | None = None,
+        primary: bool = False,
+        paper: str = "",
+    ) -> str:
         evidence = Evidence()
-        needs = [evidence.control("R1", "learns", Y > 0)] if options.pop("controlled", False) else []
-        return evidence.claim("R1", text, statement, needs=needs, **options).identity  # type: ignore[arg-type]
+        controls = [evidence.control("R1", f"learns {number}", needed) for number, needed in enumerate(needs)]
+        claim = evidence.claim(
+            "R1", text, statement, needs=controls, within=within, primary=primary, paper=paper
+        )
+        return claim.identity
 
     others = {
         identity(X > 0),
@@ -203,11 +215,13 @@ def test_the_identity_is_what_is_claimed_and_not_the_words() -> None:
         identity(X > 0, within=0.01),
         identity(X > 0, within=0.02),
         identity(X > 0, primary=True),
-        identity(X > 0, controlled=True),
+        identity(X > 0, needs=[Y > 0]),
+        identity(X > 0, needs=[Y > 0.01]),
+        identity(X > 0, needs=[Y > 0, Y > 0.01]),
         identity(each([X > 0, Y > 0])),
         Evidence().control("R1", "It is so", X > 0).identity,
     }
-    assert len(others) == 11
+    assert len(others) == 13
     assert identity(X > 0, text="So it is", paper="X et al.") == identity(X > 0)
 
 

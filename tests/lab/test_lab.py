@@ -120,6 +120,11 @@ def test_one_sees_ones_own_run_first_and_on_a_page_the_recorded_ones_alone(
     assert f"| R1 | accuracy of A | – | {interval} | 30.0\u00a0% |" in text
     assert "Stale" not in text
     assert "this run: -20.0\u00a0points" in lab.report().claims()
+    report = lab.report()
+    assert lab.report() is report
+    later = lab._evidence.claim("R1", "A is above nothing", names.accuracy(arm="A") > 0)
+    assert lab.report().judged[later].verdict == "supported"
+    assert later not in report.judged
 
     monkeypatch.setenv("LABKIT_PAGE", "1")
     lab = run(book, 0, 0.3, 0.1, profile="smoke")
