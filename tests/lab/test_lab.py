@@ -48,7 +48,7 @@ def test_a_record_holds_what_was_measured_and_made_of(book: Path) -> None:
     a, b = "R1: accuracy[arm = A]", "R1: accuracy[arm = B]"
     assert record.claims == [
         f"{a} > 0.4, control",
-        f"({b} - {a}) > 0, within 0.01, primary, needs 1",
+        f"({b} - {a}) > 0, within 0.01, primary, needs (R1: accuracy[arm = A] > 0.4, control)",
         f"{b} > 0.5",
     ]
     assert record.seconds > 0
