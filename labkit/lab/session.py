@@ -279,6 +279,8 @@ def open_lab(slug: str, *, profile: str, seed: int, **parameters: Any) -> Lab:
     """
     chapter, checked = find_chapter(slug), checked_profile(profile)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Convolutions on a GPU would round float32 to TF32: what is called float32 is float32 on every device.
+    torch.backends.cudnn.allow_tf32 = False
     precision = fastest(device)
     prefer(precision)
     record = Record(

@@ -39,6 +39,12 @@ def run(book: Path, seed: int, a: float = 0.5, b: float = 0.6, profile: str = "l
     return lab
 
 
+def test_float32_is_not_rounded_on_a_gpu(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    run(book, 0)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_a_record_holds_what_was_measured_and_made_of(book: Path) -> None:
     run(book, 4, 0.5, 0.25)
     record = read_record(book / "runs/p00-trial/laptop/seed-4.json")
