@@ -44,6 +44,11 @@ def weights_file(name: str) -> Path:
     return data_folder() / "weights" / f"{name}.safetensors"
 
 
+def python_path(folder: Path) -> str:
+    """Return a `PYTHONPATH` for another process, which then looks in `folder` before anywhere else."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` under a temporary name, then rename: readers see the old file or the new one.
 

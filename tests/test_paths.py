@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabkitError
-from labkit.paths import write_atomically
+from labkit.paths import python_path, write_atomically
 
 # A writer that says so when its file is there under the temporary name, and waits.
 WRITER = """
@@ -77,3 +78,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(LabkitError, match=r"^cannot write .*/runs/p22/file: Not a directory$"):
         write_atomically(tmp_path / "runs" / "p22" / "file", b"")
+
+
+def test_another_process_looks_in_a_folder_first_and_then_where_this_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/of/the/user")
+    assert python_path(tmp_path) == os.pathsep.join([str(tmp_path), "/of/the/user"])
+    monkeypatch.delenv("PYTHONPATH")
+    assert python_path(tmp_path) == str(tmp_path)

@@ -34,7 +34,7 @@ from labkit.lab import provenance
 from labkit.lab.faults import check_fields, commit_faults
 from labkit.lab.provenance import experiment_cells, reach
 from labkit.lab.record import sealed, unsealed
-from labkit.paths import write_atomically
+from labkit.paths import python_path, write_atomically
 from labkit.profile import Profile
 from labkit.source.files import PACKAGE
 
@@ -162,7 +162,7 @@ def _abridged(chapter: Chapter, profile: Profile, scratch: Path, tell: Callable[
         "parameters": {"profile": profile},
         "answer": str(scratch / "answer.json"),
     }
-    environment = {"PYTHONPATH": str(PACKAGE.parent), "LABKIT_RESULTS": str(scratch / "records")}
+    environment = {"PYTHONPATH": python_path(PACKAGE.parent), "LABKIT_RESULTS": str(scratch / "records")}
     (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
     with (
         (scratch / "request.json").open() as asked,

@@ -31,7 +31,7 @@ from labkit.errors import LabkitError
 from labkit.lab import rerun
 from labkit.lab.provenance import cells_at, experiment_cells, reach, reach_at
 from labkit.lab.record import Record, records, sealed, unsealed
-from labkit.paths import write_atomically
+from labkit.paths import python_path, write_atomically
 from labkit.profile import Profile
 from labkit.source.files import PACKAGE, git
 from labkit.source.meaning import digest, meaning
@@ -158,8 +158,11 @@ class _Side:
         places = {file: str((self.package.parent / file).resolve()) for file in files if file != EXPERIMENT}
         request = {"text": self.text, "imports": "\n".join(imports), "files": places}
         environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        environment |= {"PYTHONPATH": str(self.package.parent), "LABKIT_RESULTS": str(records_to)}
-        environment[PRECISION] = precision
+        environment |= {
+            "PYTHONPATH": python_path(self.package.parent),
+            "LABKIT_RESULTS": str(records_to),
+            PRECISION: precision,
+        }
         done = subprocess.run(
             [sys.executable, "-P", "-c", Path(rerun.__file__).read_text(encoding="utf-8")],
             cwd=self.book,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from IPython.display import HTML, display
-
 from labkit.lab.record import Row
 from labkit.lab.session import Lab
 from labkit.show.figure import SIZE, DrawAt, control, drawn, svg
@@ -34,14 +32,22 @@ def explore(
         return control(lab, by, drawn(table, draw), caption=caption, alt=alt, size=size)
     import ipywidgets  # a page does without
 
-    def show(**arguments: Any) -> None:
+    widgets = {name: ipywidgets.interactive.widget_from_abbrev(asked) for name, asked in controls.items()}
+    # An `Output` would show any figure, but whoever executes a notebook in batch writes to the kernel for it
+    # while waiting for the cell, and may then wait for ever.
+    picture = ipywidgets.HTML()
+
+    def show(_: Any = None) -> None:
+        arguments = {name: widget.value for name, widget in widgets.items()}
         rows = [{"seed": lab.seed} | row for row in live(**arguments)]  # as recorded rows have it
         value = rows[0][by]
         told = f"{alt.replace('{value}', str(value))} (computed now)"
-        display(HTML(svg(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)))
+        picture.value = svg(drawn(table, draw), rows, f"{lab.chapter.number}-live", told, size, value)
 
-    made = ipywidgets.interactive(show, **controls)
-    for widget in made.children[:-1]:
+    for name, widget in widgets.items():
+        widget.description = name
         if hasattr(widget, "continuous_update"):  # computing takes a moment: once, when the hand lets go
             widget.continuous_update = False
-    return made
+        widget.observe(show, "value")
+    show()
+    return ipywidgets.VBox([*widgets.values(), picture])
