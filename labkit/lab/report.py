@@ -100,13 +100,9 @@ class Report:
         rehearsed = f"\n\nProfile {self.not_yet_run}." if self.not_yet_run else ""
         if not self.recorded:
             return "No run of this chapter is recorded yet: this run is all there is." + rehearsed
-        first, seeds = self.recorded[0], ", ".join(str(record.seed) for record in self.recorded)
+        first = self.recorded[0]
         data = "; ".join(f"{part['name']} ({part['differences'] or 'as published'})" for part in first.data)
-        text = (
-            f"Recorded: profile `{first.profile}`, seeds {seeds}, {self.minutes():.0f} minutes a seed "
-            f"on {first.machine}, {first.precision}, torch {first.versions['torch']}, "
-            f"commit `{first.commit.get('sha', '')[:8]}`. Data: {data}."
-        )
+        text = f"Recorded: profile `{first.profile}`, {self._made()}. Data: {data}."
         if first.weights:
             networks = "; ".join(f"{part['name']} (licence: {part['licence']})" for part in first.weights)
             text += f" Pretrained networks: {networks}."
@@ -114,9 +110,24 @@ class Report:
             text += f"\n\nCode: **{self.code.word}**, {self.code.sentence.removeprefix('stale, ')}."
         return text + rehearsed
 
+    def _made(self) -> str:
+        """Return seeds, minutes and what they were made on and of, apart where that differs."""
+        groups: dict[str, list[Record]] = {}
+        for record in self.recorded:
+            made = (
+                f"{record.machine}, {record.precision}, torch {record.versions['torch']}, "
+                f"commit `{record.commit.get('sha', '')[:8]}`"
+            )
+            groups.setdefault(made, []).append(record)
+        told = []
+        for made, group in groups.items():
+            seeds = ", ".join(str(record.seed) for record in group)
+            told.append(f"seeds {seeds}, {_minutes(group):.0f} minutes each on {made}")
+        return "; ".join(told)
+
     def minutes(self) -> float:
         """Return the minutes of a recorded seed, their mean."""
-        return mean_interval([record.seconds for record in self.recorded]).mean / 60
+        return _minutes(self.recorded)
 
     def _repr_markdown_(self) -> str:
         parts = [self.provenance()]
@@ -134,6 +145,10 @@ def verdict(word: str) -> str:
     return (
         f'<b class="lk-verdict lk-{word.replace(" ", "-")}"><span aria-hidden="true">{sign}</span> {word}</b>'
     )
+
+
+def _minutes(records: Sequence[Record]) -> float:
+    return mean_interval([record.seconds for record in records]).mean / 60
 
 
 def _notes(judgement: Judgement) -> list[str]:

@@ -13,13 +13,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from trial import claimed, rows, write_book
+from trial import claimed, recorded, rows, write_book
 
+from labkit.chapters.chapter import find_chapter
 from labkit.errors import LabkitError
+from labkit.lab.evidence import Evidence
 from labkit.lab.provenance import versions
 from labkit.lab.quantities import column
 from labkit.lab.record import Record, read_record, with_interval
+from labkit.lab.report import Report
 from labkit.lab.session import Lab, open_lab
+from labkit.lab.standing import CodeState
 from labkit.show.sheet import sheet
 from labkit.training.callbacks import Training
 
@@ -333,3 +337,12 @@ def test_the_interval_of_a_share_stays_between_nothing_and_all() -> None:
     half = 100 * 4.302653 * 0.05 / math.sqrt(3)
     told = share.text(share.mean([0.9, 0.95, 1.0]))
     assert told == f"95.0 [{95 - half:.1f}, 100.0]\u00a0%"
+
+
+def test_runs_made_on_other_machines_are_told_apart(book: Path) -> None:
+    chapter, gpu = find_chapter("p00-trial"), {"cpu": "a processor", "threads": 1, "gpu": "a GPU"}
+    made = [recorded(chapter, 0), recorded(chapter, 1, hardware=gpu, seconds=600), recorded(chapter, 2)]
+    text = Report(Evidence(), made[0], made, CodeState()).provenance()
+    cpu = "seeds 0, 2, 1 minutes each on a processor, 2 threads, float32, torch 2.13.0"
+    assert f"Recorded: profile `laptop`, {cpu}" in text
+    assert "; seeds 1, 10 minutes each on a GPU, float32, torch 2.13.0" in text
