@@ -75,7 +75,8 @@ def test_json_has_every_field_with_shares_in_0_to_1(chapter: Chapter) -> None:
         "profile": "laptop",
         "row": "R1",
         "text": "B beats A",
-        "statement": "(R1: accuracy[arm = B] - R1: accuracy[arm = A]) > 0, within 0.01, primary, needs 1",
+        "statement": "(R1: accuracy[arm = B] - R1: accuracy[arm = A]) > 0, within 0.01, primary, "
+        "needs (R1: accuracy[arm = A] > 0.4, control)",
         "primary": True,
         "control": False,
         "verdict": "supported",

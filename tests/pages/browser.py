@@ -109,7 +109,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options, Service(str(shutil.which("chromedriver"))))
     driver.set_page_load_timeout(60)
-    driver.set_script_timeout(120)
+    driver.set_script_timeout(300)
     try:
         yield driver
     finally:

@@ -33,7 +33,8 @@ CONTENT = """const copy = arguments[0].cloneNode(true);
 copy.querySelectorAll('style').forEach(style => style.remove());
 for (const part of copy.querySelectorAll('*'))
     for (const name of ['id', 'for', 'name', 'alt', 'aria-label', 'clip-path', 'href', 'xlink:href'])
-        part.removeAttribute(name);
+        if (!part.getAttribute(name)?.startsWith('data:'))  // which is a picture
+            part.removeAttribute(name);
 return copy.innerHTML"""
 OUTLINE = "return getComputedStyle(document.activeElement.labels[0]).outlineStyle"
 

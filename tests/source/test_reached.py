@@ -195,10 +195,9 @@ def test_a_changed_meaning_is_seen_and_named(name: str) -> None:
 
 
 def rebound(source: str) -> str:
-    imports, closing, rest = source.partition(")")
-    if "batch_shaping import" not in imports:
-        return source
-    return f"{imports.replace(' GateLoss,', ' GateSchedule as GateLoss,')}{closing}{rest}"
+    return re.sub(
+        r"(batch_shaping import\b.*) GateLoss,", r"\1 GateSchedule as GateLoss,", source, flags=re.MULTILINE
+    )
 
 
 def test_what_only_a_drawing_cell_imports_is_reached() -> None:

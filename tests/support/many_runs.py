@@ -96,7 +96,7 @@ def labkit_run(*arguments: str) -> Result:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
