@@ -125,8 +125,11 @@ def test_every_picture_is_told_in_words(browser: Browser, pages: list[str]) -> N
 
 
 # Each line of a figure as (its colour, its dashes).
+# A path of two points is no curve: an interval, a reference, an edge of a diagram.
 LINES = """return [...document.querySelectorAll('article svg[role=img]')].map(svg =>
-    [svg.getAttribute('aria-label'), [...svg.querySelectorAll('path')].map(path => getComputedStyle(path))
+    [svg.getAttribute('aria-label'), [...svg.querySelectorAll('path')]
+        .filter(path => (path.getAttribute('d')?.match(/[LCQ]/g) || []).length > 1)
+        .map(path => getComputedStyle(path))
         .filter(style => style.fill === 'none').map(style => [style.stroke, style.strokeDasharray])])"""
 
 
