@@ -104,7 +104,7 @@ def test_slider_in_jupyterlab_computes_anew(driver: webdriver.Chrome, server: st
     driver.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     # ipywidgets begins in the middle of the range.
     _until(lambda: "area 25 of edge 5" in text(), "the first figure is drawn")
-    # JupyterLab takes the focus from what a script has focused, but not from what was clicked.
+    # A click scrolls to the handle and gives it the focus, as a reader would.
     handle = driver.find_element(By.CSS_SELECTOR, ".jp-OutputArea .noUi-handle")
     ActionChains(driver).click(handle).send_keys(*3 * [Keys.ARROW_RIGHT]).perform()
     _until(lambda: "area 42.25 of edge 6.5" in text(), "the figure of edge 6.5 is drawn")
