@@ -70,5 +70,7 @@ $(READY): requirements.txt pyproject.toml
 	}
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	# imagecorruptions asks for opencv-python, which needs a desktop's libraries; the headless one will do.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps imagecorruptions==1.1.2 -e .
+	# torchattacks, for the tests, asks for a release of requests that is years old.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps imagecorruptions==1.1.2 \
+		torchattacks==3.5.1 -e .
 	@touch $@

@@ -36,6 +36,8 @@ document.querySelectorAll('details').forEach(fold => fold.open = true);
 document.querySelectorAll('.lk-tabs > div').forEach(panel => panel.style.display = 'block');
 """
 
+REMEMBER = "for (const key of ['mode', 'theme']) localStorage.setItem(key, '{theme}')"
+
 
 class Browser:
     """Chromium at the site whose addresses begin with `base`."""
@@ -54,10 +56,13 @@ class Browser:
         """
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        if theme:
+            # Before any script of the page: one that runs late would write its own choice over this one.
+            remember = {"source": REMEMBER.format(theme=theme)}
+            script = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", remember)
         self.driver.get(self.base + page)
         if theme:
-            self.ask("for (const key of ['mode', 'theme']) localStorage.setItem(key, arguments[0])", theme)
-            self.driver.get(self.base + page)
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
         if unfold:
             self.ask(UNFOLD)
         self.settle()
