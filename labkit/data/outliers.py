@@ -1,4 +1,4 @@
-"""Images of no class: noise and textures that are drawn, and other sets brought to the form of photographs."""
+"""Images of no class: noise and textures that are drawn, and other sets brought into the form of a set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from math import pi
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from labkit.data.images import Images, fingerprint
@@ -44,15 +44,28 @@ def textures(n: int, seed: int) -> Images:
     return _drawn("textures", base + 0.2 * torch.einsum("nij,njhw->nihw", colours, grain))
 
 
-def as_photographs(images: Images, side: int = 32) -> Images:
-    """Return `images` in three channels, (N, 3, side, side); of another size, they are resized.
+def in_form(images: Images, channels: int, side: int) -> Images:
+    """Return `images` with 1 or 3 `channels`, (N, channels, side, side): grey ones repeated, colours averaged.
 
-    Bilinear, with antialiasing where they shrink: what is called the resized version of a set, not the crop.
+    Those of another size are resized, bilinear and antialiased where they shrink: what is called the resized
+    version of a set, not the crop.
     """
     x = images.x
+    if channels == 1:
+        x = x.float().mean(1, keepdim=True)
     if x.shape[-2:] != (side, side):
-        x = F.interpolate(x.float(), (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
-    return dataclasses.replace(images, x=x.to(torch.uint8).expand(-1, 3, -1, -1).contiguous())
+        x = F.interpolate(x.float(), (side, side), mode="bilinear", antialias=True)
+    x = x.round().clamp(0, 255) if x.is_floating_point() else x
+    return dataclasses.replace(images, x=x.to(torch.uint8).expand(-1, channels, -1, -1).contiguous())
+
+
+def apart(images: Images, *others: Images) -> Images:
+    """Return those of `images` that are in none of `others`, pixel for pixel: what judges may not train."""
+    known = {hash(row.tobytes()) for other in others for row in other.x.cpu().numpy()}
+    kept = [i for i, row in enumerate(images.x.cpu().numpy()) if hash(row.tobytes()) not in known]
+    if len(kept) == len(images):
+        return images
+    return images.take(torch.tensor(kept, device=images.y.device), f"{len(kept)} that judge nothing")
 
 
 def _drawn(name: str, values: Tensor) -> Images:

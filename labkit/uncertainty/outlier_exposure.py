@@ -45,7 +45,7 @@ def to_uniform(logits: Tensor) -> Tensor:
 
 
 def exposure(weight: float = 0.5) -> Loss:
-    """Return the loss: cross-entropy of the images plus `weight` times `to_uniform` of the outliers, means."""
+    """Return the loss: mean cross-entropy of the images plus `weight` times mean `to_uniform` of outliers."""
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         known, labels, outliers = _parted(model, batch)

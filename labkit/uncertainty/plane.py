@@ -27,7 +27,8 @@ def blobs(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
 def ring(n: int, sectors: int, generator: Generator) -> Tensor:
     """Return `n` points of the first `sectors` of the ring, (n, 2), spread evenly over angle and radius."""
     turn, radius = torch.rand(2, n, generator=generator)
-    return (4 + 3 * radius)[:, None] * _direction(turn * sectors / SECTORS)
+    points: Tensor = (4 + 3 * radius)[:, None] * _direction(turn * sectors / SECTORS)
+    return points
 
 
 def trained(

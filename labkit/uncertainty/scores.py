@@ -37,7 +37,7 @@ def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def mean_gap(logits: Tensor) -> Tensor:
-    """Return by how much the largest logit is above the mean one: what ODIN ranks by at a high temperature."""
+    """Return how far the largest logit is above the mean one: what ODIN ranks by at high temperatures."""
     f = logits.double()
     return f.amax(1) - f.mean(1)
 
@@ -48,7 +48,7 @@ SCORES: Mapping[str, Score] = MappingProxyType({"MSP": msp, "ODIN": odin, "Energ
 def uphill(model: nn.Module, x: Tensor, epsilon: float, temperature: float = 1000.0) -> Tensor:
     """Return `x` moved so that the model is surer of its class: ODIN's input preprocessing.
 
-    Pixels 0..255, (B, C, H, W), each moved by 255 `epsilon`, so that `epsilon` is in units of the pixels' range
+    Pixels 0..255, (B, C, H, W), each moved by 255 `epsilon`: `epsilon` is in units of the pixels' range,
     as in the paper. As in its authors' code the result is not clipped. The model's mode is left as it is.
     """
     with torch.enable_grad():

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from labkit.data.embedded.digits import digits
 from labkit.data.images import Images
-from labkit.data.outliers import as_photographs, gaussian_noise, textures, uniform_noise
+from labkit.data.outliers import apart, gaussian_noise, in_form, textures, uniform_noise
 from labkit.data.sources.outliers import TEXTURES, TINY_IMAGENET, picture_folder
 from labkit.data.sources.registry import SOURCES
 from labkit.errors import LabkitError
@@ -61,20 +61,36 @@ def test_textures_have_grain_and_noise_has_none() -> None:
 
 def test_grey_digits_become_photographs() -> None:
     small = digits("test", 4)
-    large = as_photographs(small)
+    large = in_form(small, 3, 32)
     assert large.x.shape == (4, 3, 32, 32)
     assert torch.equal(large.x[:, 0], large.x[:, 2])
     assert torch.equal(large.y, small.y)
     assert large.x.double().mean().item() == pytest.approx(small.x.double().mean().item(), rel=0.03)
     already = uniform_noise(2, 0)
-    assert torch.equal(as_photographs(already).x, already.x)
+    assert torch.equal(in_form(already, 3, 32).x, already.x)
 
 
 def test_a_smaller_picture_is_the_mean_of_a_larger() -> None:
     x = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     x[..., ::2] = 200  # stripes of one pixel: without antialiasing they would stay
-    shrunk = as_photographs(Images("stripes", x, torch.zeros(1, dtype=torch.int64), ("a",), "f"))
+    shrunk = in_form(Images("stripes", x, torch.zeros(1, dtype=torch.int64), ("a",), "f"), 3, 32)
     assert (shrunk.x[..., 4:-4].float() - 100).abs().max() < 5
+
+
+def test_colours_become_grey() -> None:
+    grey = in_form(uniform_noise(2, 0), 1, 28)
+    assert grey.x.shape == (2, 1, 28, 28)
+    flat = Images("flat", torch.tensor([30, 60, 91], dtype=torch.uint8).view(1, 3, 1, 1), grey.y[:1], ("a",), "f")
+    assert in_form(flat, 1, 1).x.item() == 60
+
+
+def test_what_judges_does_not_train() -> None:
+    outliers = uniform_noise(6, 0)
+    judges = outliers.take(torch.tensor([1, 4]), "two")
+    left = apart(outliers, judges, textures(3, 0))
+    assert torch.equal(left.x, outliers.x[[0, 2, 3, 5]])
+    assert left.fingerprint != outliers.fingerprint
+    assert apart(outliers, textures(3, 0)) is outliers
 
 
 def test_svhn_is_read(tmp_path: Path) -> None:

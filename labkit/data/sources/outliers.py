@@ -63,7 +63,7 @@ def _picture(content: bytes, name: str, side: int) -> NDArray[np.uint8]:
 
 
 def _svhn(files: list[Path]) -> Arrays:
-    """Arrays in `train_32x32.mat` and `test_32x32.mat`: X (32, 32, 3, N), y (N, 1) with 10 for the digit 0."""
+    """Arrays in `train_32x32.mat` and `test_32x32.mat`: X (32, 32, 3, N), y (N, 1), the digit 0 being 10."""
     arrays: Arrays = {}
     for split, file in zip(("train", "test"), files, strict=True):
         content = loadmat(file)
