@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from labkit.errors import LabkitError
@@ -38,12 +39,12 @@ def detection(inside: Tensor, outside: Tensor) -> Detection:
     Raises LabkitError where there are none of a kind, or some are no numbers.
     """
     a, b = _ascending(inside), _ascending(outside)
-    above = (len(b) - torch.searchsorted(b, a)).double()  # scores outside at least as large as each inside
-    level = above - (len(b) - torch.searchsorted(b, a, right=True))
-    auroc = 1 - (above - level / 2).mean().item() / len(b)
-    kept = (len(a) - torch.searchsorted(a, a)).double()
+    above = len(b) - np.searchsorted(b, a)  # scores outside at least as large as each inside
+    strictly = len(b) - np.searchsorted(b, a, "right")
+    kept = len(a) - np.searchsorted(a, a)
+    auroc = 1 - float(np.mean(above + strictly)) / (2 * len(b))
     fpr95 = above[_first_kept(len(a), 0.95)].item() / len(b)
-    return Detection(auroc, (kept / (kept + above)).mean().item(), fpr95, 1 - fpr95)
+    return Detection(auroc, float(np.mean(kept / (kept + above))), fpr95, 1 - fpr95)
 
 
 def threshold(inside: Tensor, share: float = 0.95) -> float:
@@ -60,9 +61,10 @@ def _first_kept(n: int, share: float) -> int:
     return n - math.ceil(share * n - 1e-9)  # 0.95 * 20 is 19, whatever floating point makes of it
 
 
-def _ascending(scores: Tensor) -> Tensor:
+def _ascending(scores: Tensor) -> NDArray[np.floating]:
     if scores.ndim != 1 or not len(scores):
         raise LabkitError(f"scores have the shape {tuple(scores.shape)}; one number an input is needed")
-    if scores.isnan().any():
-        raise LabkitError(f"{int(scores.isnan().sum())} of {len(scores)} scores are no numbers")
-    return scores.double().sort().values
+    found = np.sort(scores.detach().cpu().numpy())  # what is no number comes last
+    if np.isnan(found[-1]):
+        raise LabkitError(f"{int(np.isnan(found).sum())} of {len(found)} scores are no numbers")
+    return found

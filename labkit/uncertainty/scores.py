@@ -1,7 +1,8 @@
 """Scores of how much an input is like those that a network was trained on, from its logits alone.
 
-Every score is larger for what is inside (in-distribution). Logits are (N, classes), scores float64 (N,):
-with a temperature of 1000 all scores lie within a hundredth of 1 / classes, and float32 would make ties.
+Every score is larger for what is inside (in-distribution). Logits are (N, classes), scores (N,). Those made of
+probabilities are float64: at a temperature of 1000 all lie within a hundredth of 1 / classes, and float32
+would make ties.
 """
 
 from __future__ import annotations
@@ -27,13 +28,12 @@ def msp(logits: Tensor) -> Tensor:
 
 def odin(logits: Tensor, temperature: float = 1000.0) -> Tensor:
     """Return the largest probability at a temperature (Liang et al. 2018); `uphill` has ODIN's other half."""
-    f = logits.double() / temperature
-    return (f.amax(1) - f.logsumexp(1)).exp()
+    return (logits.double() / temperature).softmax(1).amax(1)
 
 
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Return minus the energy, T log sum exp(f / T) (Liu et al. 2020)."""
-    return temperature * (logits.double() / temperature).logsumexp(1)
+    return temperature * (logits / temperature).logsumexp(1)
 
 
 def mean_gap(logits: Tensor) -> Tensor:
