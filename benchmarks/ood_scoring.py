@@ -2,14 +2,14 @@
 
     python -m benchmarks.ood_scoring            # about a minute on an idle core
 
-- images: from uint8 images to one score each, by a ResNet-20, for MSP, energy and ODIN with preprocessing. Theirs
-  is the usual loop over batches with a detector of pytorch-ood around the same network.
+- images: from uint8 images to one score each, by a ResNet-20, for MSP, energy and ODIN with preprocessing.
+  Theirs is the usual loop over batches with a detector of pytorch-ood around the same network.
 - logits: from the logits of 200,000 images to a score each; our probabilities are float64, theirs float32.
 - judging: AUROC, AUPR and FPR95 of 10,000 scores inside and 10,000 outside.
 
-All take turns, so that a machine that slows down slows all of them; the first round warms up and does not count.
-Both sides must find the same, or nothing is written. Prints images per second and ratios, as median over rounds,
-and writes them to benchmarks/results/ood_scoring.json.
+All take turns, so that a machine that slows down slows all of them; the first round warms up and does not
+count. Both sides must find the same, or nothing is written. Prints images per second and ratios, as median
+over rounds, and writes them to benchmarks/results/ood_scoring.json.
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def main() -> None:
     ratios = {
         f"labkit / pytorch-ood, {name}": [
             ours / theirs
-            for ours, theirs in zip(
-                speeds[f"{name}, labkit"], speeds[f"{name}, pytorch-ood"], strict=True
-            )
+            for ours, theirs in zip(speeds[f"{name}, labkit"], speeds[f"{name}, pytorch-ood"], strict=True)
         ]
         for name in contests()
     }

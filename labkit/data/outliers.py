@@ -45,7 +45,7 @@ def textures(n: int, seed: int) -> Images:
 
 
 def in_form(images: Images, channels: int, side: int) -> Images:
-    """Return `images` with 1 or 3 `channels`, (N, channels, side, side): grey ones repeated, colours averaged.
+    """Return `images` with so many `channels`, 1 or 3, and `side` pixels: grey repeated, colours averaged.
 
     Those of another size are resized, bilinear and antialiased where they shrink: what is called the resized
     version of a set, not the crop.

@@ -28,7 +28,7 @@ def split(images: Images, sizes: Sequence[int], seed: int) -> list[Images]:
 
 
 def of_classes(images: Images, wanted: Sequence[int]) -> Images:
-    """Return the images of the classes `wanted`, labelled anew by their place in it: 0 is the first of them."""
+    """Return the images of the classes `wanted`, labelled anew: 0 is the first of `wanted`, and so on."""
     index = torch.isin(images.y, torch.tensor(wanted, device=images.y.device)).nonzero().squeeze(1)
     found = images.take(index, f"classes {', '.join(map(str, wanted))}")
     place = torch.full((len(images.classes),), -1, device=images.y.device)

@@ -23,7 +23,9 @@ def flagged(answer: Callable[[Tensor, Tensor], float]) -> None:
     hundred = torch.arange(100.0)
     same(answer(hundred, hundred - 50), 0.45, "of scores 0..99 against -50..49, the share flagged")
     same(answer(hundred, hundred + 200), 1.0, "of scores that are all below those of the outliers, the share")
-    same(answer(hundred, torch.arange(20.0) - 30), 0.0, "of scores that are all above the outliers', the share")
+    same(
+        answer(hundred, torch.arange(20.0) - 30), 0.0, "of scores that are all above the outliers', the share"
+    )
     inside, outside = torch.randn(501, generator=generator) + 1, torch.randn(333, generator=generator)
     limit = outside.sort().values[math.ceil(0.95 * 333) - 1]
     share = (inside <= limit).double().mean().item()
@@ -52,10 +54,10 @@ def compromise(answer: Callable[[int, float], float]) -> None:
         def loss(f: Tensor = f, weight: float = weight, optimizer: Any = optimizer) -> Tensor:
             optimizer.zero_grad()
             value = -f.log_softmax(0)[0] - weight * f.log_softmax(0).mean()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)
         found = f.detach().softmax(0)[0].item()
         same(float(answer(classes, weight)), found, f"compromise({classes}, {weight})", 1e-4)
 
@@ -125,7 +127,13 @@ def agreement(answer: Callable[[list[dict[str, Any]], str, str, str], float]) ->
         (1, "b"): (0.5, 0.6, 0.7, 0.4),  # ranks 1 2 3 4 against 2 3 4 1: -0.2
     }
     rows = [
-        {"seed": seed, "network": network, "set": name, "score": score, "AUROC": auroc if score == "MSP" else 1 - auroc}
+        {
+            "seed": seed,
+            "network": network,
+            "set": name,
+            "score": score,
+            "AUROC": auroc if score == "MSP" else 1 - auroc,
+        }
         for (seed, network), found in values.items()
         for name, auroc in zip("wxyz", found, strict=True)
         for score in ("MSP", "Energy")

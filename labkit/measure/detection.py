@@ -53,7 +53,7 @@ def threshold(inside: Tensor, share: float = 0.95) -> float:
     Raises LabkitError as `detection`.
     """
     scores = _ascending(inside)
-    return scores[_first_kept(len(scores), share)].item()
+    return float(scores[_first_kept(len(scores), share)])
 
 
 def _first_kept(n: int, share: float) -> int:

@@ -1,7 +1,7 @@
 """Scores of how much an input is like those that a network was trained on, from its logits alone.
 
-Every score is larger for what is inside (in-distribution). Logits are (N, classes), scores (N,). Those made of
-probabilities are float64: at a temperature of 1000 all lie within a hundredth of 1 / classes, and float32
+Every score is larger for what is inside (in-distribution). Logits are (N, classes), scores (N,). Those made
+of probabilities are float64: at a temperature of 1000 all lie within a hundredth of 1 / classes, and float32
 would make ties.
 """
 

@@ -80,7 +80,9 @@ def test_a_smaller_picture_is_the_mean_of_a_larger() -> None:
 def test_colours_become_grey() -> None:
     grey = in_form(uniform_noise(2, 0), 1, 28)
     assert grey.x.shape == (2, 1, 28, 28)
-    flat = Images("flat", torch.tensor([30, 60, 91], dtype=torch.uint8).view(1, 3, 1, 1), grey.y[:1], ("a",), "f")
+    flat = Images(
+        "flat", torch.tensor([30, 60, 91], dtype=torch.uint8).view(1, 3, 1, 1), grey.y[:1], ("a",), "f"
+    )
     assert in_form(flat, 1, 1).x.item() == 60
 
 

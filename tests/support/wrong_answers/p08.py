@@ -23,15 +23,15 @@ WRONG = {
     ],
     "exposed_loss": [
         # two forward passes
-        "other = model(outliers).log_softmax(1)\n"
-        "return F.cross_entropy(model(x), y) - weight * other.mean()",
+        "other = model(outliers).log_softmax(1)\nreturn F.cross_entropy(model(x), y) - weight * other.mean()",
         # a sum over classes
         "known, other = model(torch.cat([x, outliers])).split([len(x), len(outliers)])\n"
         "return F.cross_entropy(known, y) - weight * other.log_softmax(1).sum(1).mean()",
     ],
     "agreement": [
         # seeds thrown together
-        "at = {(row['seed'], row['network'], row['set']): row['AUROC'] for row in rows if row['score'] == score}\n"
+        "rows = [row for row in rows if row['score'] == score]\n"
+        "at = {(row['seed'], row['network'], row['set']): row['AUROC'] for row in rows}\n"
         "keys = sorted((seed, name) for seed, network, name in at if network == one)\n"
         "both = [[at[seed, network, name] for seed, name in keys] for network in (one, other)]\n"
         "return float(spearmanr(*both).statistic)",
