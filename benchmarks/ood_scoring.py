@@ -35,7 +35,7 @@ from labkit.models.resnet import cifar_resnet
 from labkit.paths import write_atomically
 from labkit.uncertainty.scores import energy, moved_logits, msp, odin
 
-IMAGES, LOGITS, SCORES, BATCH, ROUNDS = 500, 200_000, 10_000, 250, 5
+IMAGES, LOGITS, SCORES, BATCH, ROUNDS = 250, 200_000, 10_000, 125, 5
 EPSILON, TEMPERATURE = 0.0014, 1000.0
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Contest = Callable[[], Tensor]
