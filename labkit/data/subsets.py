@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -24,3 +25,13 @@ def split(images: Images, sizes: Sequence[int], seed: int) -> list[Images]:
     order = torch.randperm(len(images), generator=stream(seed, _SUBSETS))
     parts = order[: sum(sizes)].split(list(sizes))
     return [images.take(part.to(images.y.device), f"{len(part)} drawn by seed {seed}") for part in parts]
+
+
+def of_classes(images: Images, wanted: Sequence[int]) -> Images:
+    """Return the images of the classes `wanted`, labelled anew: 0 is the first of `wanted`, and so on."""
+    index = torch.isin(images.y, torch.tensor(wanted, device=images.y.device)).nonzero().squeeze(1)
+    found = images.take(index, f"classes {', '.join(map(str, wanted))}")
+    place = torch.full((len(images.classes),), -1, device=images.y.device)
+    place[list(wanted)] = torch.arange(len(wanted), device=images.y.device)
+    names = tuple(images.classes[label] for label in wanted)
+    return dataclasses.replace(found, y=place[found.y], classes=names)

@@ -36,6 +36,7 @@ PASSING = (
     "labkit.adaptive.",
     "labkit.compress.",
     "labkit.regularize.",
+    "labkit.uncertainty.",
     "labkit.data.corruptions",
 )
 LARGEST_KERNEL = 7

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image
@@ -87,30 +87,15 @@ class Lab:
         `n_train`, only the first so many training examples. Raises LabkitError where the set is unknown, not
         there, damaged, smaller, or has no first examples.
         """
-        if self.profile != "smoke":
-            train, test = load_any(name, "train"), load_any(name, "test")
-        elif name in SOURCES:
-            train, test = SOURCES[name].stand_in.splits()
-        else:
-            raise LabkitError(f'no embedded set stands in for "{name}"; one does for: {", ".join(SOURCES)}')
+        train, test = self._split(name, "train"), self._split(name, "test")
         if n_train is not None:
             if not isinstance(train, Divisible):
                 raise LabkitError(f"{train.name} has no first {n_train} examples: it is taken as a whole")
             train = train.first(n_train)
-        for part in (train, test):
-            kind = "images" if isinstance(part, Images) else "examples"
-            self._record.data.append(
-                {
-                    "name": part.name,
-                    kind: len(part),
-                    "fingerprint": part.fingerprint,
-                    "differences": part.differences,
-                }
-            )
-            print(f"{part.name}: {len(part):,} {kind}, fingerprint {part.fingerprint}")
+        train, test = self._handed_out(train), self._handed_out(test)
         if train.differences:
             print(f"differs from the original: {train.differences}")
-        return train.to(self.device), test.to(self.device)
+        return train, test
 
     def images(self, name: str, n_train: int | None = None) -> tuple[Images, Images]:
         """Return the same as `data`, of a set of images; raises LabkitError for any other."""
@@ -118,6 +103,38 @@ class Lab:
         if not isinstance(train, Images) or not isinstance(test, Images):
             raise LabkitError(f"{train.name} holds no images: ask for it with lab.data")
         return train, test
+
+    def test_images(self, name: str) -> Images:
+        """Return the test set of `name` alone: of a set that only judges, and may have no other."""
+        part = self._handed_out(self._split(name, "test"))
+        if not isinstance(part, Images):
+            raise LabkitError(f"{part.name} holds no images: ask for it with lab.data")
+        if part.differences:
+            print(f"differs from the original: {part.differences}")
+        return part
+
+    def _split(self, name: str, split: Literal["train", "test"]) -> DataSet:
+        """Return one split of `name`, or in the smoke profile of the embedded set that stands in for it."""
+        if self.profile != "smoke":
+            return load_any(name, split)
+        if name not in SOURCES:
+            raise LabkitError(f'no embedded set stands in for "{name}"; one does for: {", ".join(SOURCES)}')
+        stand_in = SOURCES[name].stand_in
+        return stand_in.make(split, stand_in.examples[split == "test"])
+
+    def _handed_out(self, part: DataSet) -> DataSet:
+        """Note `part` in the record, print what it is, and return it on the lab's device."""
+        kind = "images" if isinstance(part, Images) else "examples"
+        self._record.data.append(
+            {
+                "name": part.name,
+                kind: len(part),
+                "fingerprint": part.fingerprint,
+                "differences": part.differences,
+            }
+        )
+        print(f"{part.name}: {len(part):,} {kind}, fingerprint {part.fingerprint}")
+        return part.to(self.device)
 
     def pretrained(self, name: str) -> Normalized:
         """Return the public network `name` on the lab's device, in eval mode; it takes pixels 0..255.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labkit.data.images import Images
-from labkit.data.subsets import split
+from labkit.data.subsets import of_classes, split
 from labkit.errors import LabkitError
 
 
@@ -44,3 +44,14 @@ def test_every_image_is_drawn_equally_often() -> None:
 def test_more_than_there_are_is_refused() -> None:
     with pytest.raises(LabkitError, match="some has 300 images, fewer than the 310 asked for"):
         split(some_images(), (300, 10), seed=0)
+
+
+def test_classes_are_labelled_anew() -> None:
+    images = some_images(30)
+    labelled = Images("some", images.x, torch.arange(30) % 10, tuple("0123456789"), "f")
+    last = of_classes(labelled, range(5, 10))
+    assert last.classes == tuple("56789")
+    assert last.y.tolist() == [0, 1, 2, 3, 4] * 3
+    assert last.x[:, 0, 0, 0].tolist() == [i for i in range(30) if i % 10 >= 5]
+    assert of_classes(labelled, [7, 2]).y.tolist() == [1, 0] * 3  # image 2 comes before image 7
+    assert of_classes(labelled, range(5)).fingerprint != last.fingerprint

@@ -86,6 +86,8 @@ def cora(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("cifar100", "glyphs100", (3, 32, 32)),
         ("mnist", "digits", (1, 28, 28)),
         ("fashion_mnist", "digits", (1, 28, 28)),
+        ("svhn", "digits", (1, 28, 28)),
+        ("dtd", "glyphs100", (3, 32, 32)),
     ],
 )
 def test_smoke_takes_what_stands_in_for_a_set(
@@ -103,6 +105,28 @@ def test_smoke_takes_what_stands_in_for_a_set(
         {"name": part.name, "images": n, "fingerprint": part.fingerprint, "differences": ""}
         for part, n in ((train, 100), (test, 300))
     ]
+
+
+def test_a_set_that_only_judges_has_no_training_images(
+    book: Path, cora: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = lab()
+    judges = opened.test_images("tiny_imagenet_val")
+    assert (judges.name, len(judges)) == ("glyphs100/test", 300)
+    _, test = lab().images("cifar100")
+    assert torch.equal(judges.x, test.x)
+    assert [part["name"] for part in closed(opened, book).data] == ["glyphs100/test"]
+    real = lab("laptop")
+    card = {"classes": ["a"], "source": "some", "licence": "any", "differences": "half of it"}
+    store.write_set(
+        "judges", {"test_images": np.zeros((2, 4, 4, 3), np.uint8), "test_labels": np.zeros(2, int)}, card
+    )
+    assert len(real.test_images("judges")) == 2
+    assert "differs from the original: half of it\n" in capsys.readouterr().out
+    with pytest.raises(LabkitError, match='judges has no split "train"'):
+        real.images("judges")
+    with pytest.raises(LabkitError, match="cora/test holds no images"):
+        real.test_images("cora")
 
 
 @pytest.mark.parametrize(

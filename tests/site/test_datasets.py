@@ -66,6 +66,11 @@ def test_a_loaded_set_is_used_by_every_profile(tmp_path: Path) -> None:
     assert used == {"cifar10": ("smoke", "laptop", "full"), "glyphs": ("smoke",)}
 
 
+def test_a_set_that_only_judges_is_used(tmp_path: Path) -> None:
+    used = trial(tmp_path, 'judges = lab.test_images("dtd")')
+    assert used == {"dtd": ("laptop", "full"), "glyphs100": ("smoke",)}
+
+
 def test_smoke_uses_what_stands_in_for_the_set_that_was_asked_for(tmp_path: Path) -> None:
     used = trial(tmp_path, 'a, b = lab.data("mnist")', 'c, d = lab.images("cifar100"); x.data("no set")')
     real = ("laptop", "full")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from labkit.data.sources import cifar, mnist
+from labkit.data.sources import cifar, mnist, outliers
 from labkit.data.sources.source import Source
 
-SOURCES: Mapping[str, Source] = cifar.SETS | mnist.SETS
+SOURCES: Mapping[str, Source] = cifar.SETS | mnist.SETS | outliers.SETS

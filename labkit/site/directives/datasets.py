@@ -43,8 +43,8 @@ def all_sets() -> list[str]:
 def sets_used(chapter: Chapter) -> dict[str, tuple[Profile, ...]]:
     """Return the data sets that the chapter's experiment asks for, each with the profiles that see it.
 
-    Found in its code: `lab.images("name")` or `lab.data("name")`, `load("name", ...)`, and embedded sets
-    called by their name.
+    Found in its code: `lab.images("name")`, `lab.test_images("name")`, `lab.data("name")`,
+    `load("name", ...)`, and embedded sets called by their name.
     """
     used: dict[str, tuple[Profile, ...]] = {}
     calls = (
@@ -61,7 +61,7 @@ def sets_used(chapter: Chapter) -> dict[str, tuple[Profile, ...]]:
             used[called] = PROFILES
         elif called in ("load", "load_any") and name in SOURCES:
             used[str(name)] = PROFILES
-        elif called in ("images", "data") and name in SOURCES:
+        elif called in ("images", "test_images", "data") and name in SOURCES:
             used.setdefault(str(name), REAL)
             used.setdefault(SOURCES[str(name)].stand_in.name, ("smoke",))
     return used
