@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from labkit.compress.lq.layers import (
     sample,
 )
 from labkit.compress.lq.linear import best_linear, best_step, doubling, to_the_largest
+from labkit.compress.lq.optimum import best_of_all, lloyd_max
 from labkit.compress.lq.packing import pack, packed_size, read_packed, unpack, write_packed
 from labkit.compress.lq.planes import plane_conv2d
 from labkit.compress.lq.quantizer import (
@@ -34,8 +34,10 @@ from labkit.compress.lq.quantizer import (
     start,
 )
 from labkit.compress.lq.sparse import shrunk_step, soft, sparse_step
+from labkit.compress.lq.watching import BasisMoved
 from labkit.errors import LabkitError
 from labkit.models.resnet import ResNet
+from labkit.training.callbacks import Training
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -113,27 +115,31 @@ def test_no_half_step_raises_the_error(bits: int, signed: bool) -> None:
 def test_qem_finds_what_an_exhaustive_search_finds(seed: int) -> None:
     """Over all codes of eight values on two bits, with the best basis for each: 65,536 least squares."""
     x, book = gaussian(8, seed=seed), codebook(2, signed=True)
-    every = torch.tensor(list(product(range(4), repeat=8)))
-    matrices = book[every].double()
-    solved = torch.linalg.pinv(matrices) @ x.double()
-    errors = (x.double() - (matrices @ solved.unsqueeze(2)).squeeze(2)).square().mean(1)
-    best = errors.min().item()
-    starts = 40
-    many = x.expand(starts, -1)
-    scale = x.square().mean().sqrt()
-    bases = gaussian(starts, 2, seed=seed + 100).abs() * scale
-    found = squared_error(many, qem(many, bases, book, 50), book)
-    assert found.min().item() >= best - 1e-6  # nothing is better than the best
-    assert found.min().item() == pytest.approx(best, abs=1e-5)  # and one of the starts finds it
+    best = best_of_all(x, book)
+    many = x.expand(40, -1)
+    bases = gaussian(40, 2, seed=seed + 100).abs() * x.square().mean().sqrt()
+    found = squared_error(many, qem(many, bases, book, 50), book).min().item()
+    assert found >= best - 1e-6  # nothing is better than the best
+    assert found == pytest.approx(best, abs=1e-5)  # and one of the starts finds it
 
 
-def lloyd_max(x: Tensor, count: int) -> float:
-    """Return the error of `count` free levels: each the mean of the values nearest to it, again and again."""
-    free = x.quantile((torch.arange(count) + 0.5) / count)
-    for _ in range(300):
-        place = torch.bucketize(x, (free[1:] + free[:-1]) / 2)
-        free = torch.bincount(place, x, count) / torch.bincount(place, minlength=count)
-    return (x - free[place]).square().mean().item()
+def test_the_search_finds_what_is_there() -> None:
+    book = codebook(2, signed=True)
+    exact = torch.tensor([-1.7, -0.3, 0.3, 1.7, 0.3])  # the levels of the basis (0.7, 1)
+    assert best_of_all(exact, book) == pytest.approx(0, abs=1e-12)
+    # one bit: by hand, mean x^2 - (mean |x|)^2
+    assert best_of_all(torch.tensor([1.0, -3.0]), codebook(1, signed=True)) == pytest.approx(1.0)
+    with pytest.raises(LabkitError, match="too many"):
+        best_of_all(torch.ones(20), book)
+
+
+def test_lloyd_max_is_k_means() -> None:
+    x = gaussian(400)
+    peer = KMeans(4, n_init=20, random_state=0).fit(x.unsqueeze(1))
+    found = lloyd_max(x, 4)
+    error = (x.unsqueeze(1) - found).square().amin(1).mean().item()
+    assert error == pytest.approx(peer.inertia_ / 400, rel=0.02)
+    assert lloyd_max(torch.zeros(10), 4).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,8 @@ def test_gaussian_values_are_those_of_textbooks(
     x = torch.special.ndtri((torch.arange(20_000) + 0.5) / 20_000).unsqueeze(0)  # a Gaussian without luck
     first, book = started(x, bits)
     found = qem(x, first, book, 200)
-    got, free = squared_error(x, found, book).item(), lloyd_max(x[0], 2**bits)
+    got = squared_error(x, found, book).item()
+    free = (x[0].unsqueeze(1) - lloyd_max(x[0], 2**bits)).square().amin(1).mean().item()
     assert torch.allclose(found[0], torch.tensor(basis), rtol=0.01)
     assert got == pytest.approx(error, rel=0.01)
     assert free == pytest.approx(optimum, rel=0.01)
@@ -411,3 +418,17 @@ def test_bits_go_where_they_save_most() -> None:
     assert allocate(costs, [1000, 10, 10], 1.1) == [1, 3, 3]  # too large to fit
     with pytest.raises(LabkitError, match="fewer than the fewest"):
         allocate(costs, [1, 1, 1], 0.5)
+
+
+def test_the_log_of_a_basis(model: ResNet) -> None:
+    quantized = quantize_network(model, 2)
+    layer = quantized_layers(quantized)[2]
+    watch = BasisMoved({"third": layer})
+    training = Training({"model": quantized}, 2)
+    watch.on_step_end(training)
+    layer.weights.basis.mul_(1.1)
+    training.step = 1
+    watch.on_step_end(training)
+    steps, values = training.history.series("moved third")
+    assert steps == [0, 1]
+    assert values == pytest.approx([0.0, 0.1], abs=1e-5)
