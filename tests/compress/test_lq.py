@@ -18,7 +18,7 @@ from labkit.compress.lq.layers import (
     quantized_layers,
     sample,
 )
-from labkit.compress.lq.linear import best_linear, best_step, doubling, to_the_largest
+from labkit.compress.lq.linear import best_scale, doubling, to_the_largest
 from labkit.compress.lq.optimum import best_of_all, lloyd_max
 from labkit.compress.lq.packing import pack, packed_size, read_packed, unpack, write_packed
 from labkit.compress.lq.planes import plane_conv2d
@@ -142,6 +142,15 @@ def test_lloyd_max_is_k_means() -> None:
     assert lloyd_max(torch.zeros(10), 4).isfinite().all()
 
 
+def best_linear(x: Tensor, book: Tensor) -> Tensor:
+    """Return the linear basis of least squared error, (G, K), among 200 steps up to the largest value."""
+    steps = doubling(book.shape[1])
+    largest = x.abs().amax(1, keepdim=True) / (1 if len(steps) == 1 else steps.sum())
+    found = [largest * k / 200 * steps for k in range(1, 201)]
+    best = torch.stack([squared_error(x, basis, book) for basis in found]).argmin(0)
+    return torch.stack(found)[best, torch.arange(len(x))]
+
+
 @pytest.mark.parametrize(
     ("bits", "basis", "error", "optimum", "linear"),
     [
@@ -180,10 +189,12 @@ def test_linear_bases() -> None:
     largest = to_the_largest(x, codes, first, book)
     assert torch.allclose(levels(largest, book).amax(1), x.abs().amax(1))
     assert torch.allclose(largest / largest[:, :1], doubling(3).expand(4, -1))
-    fitted = best_step(x, codes, first, book)
+    fitted = best_scale(x, codes, first, book)
     for factor in (0.99, 1.01):  # no other step is better for these codes
         assert (objective(x, codes, fitted, book) < objective(x, codes, factor * fitted, book)).all()
-    settled = qem(x, first, book, 100, best_step)
+    settled = qem(x, first, book, 100, best_scale)
+    assert torch.allclose(settled / settled[:, :1], doubling(3).expand(4, -1))
+    assert best_scale(0 * x, codes, 0 * first, book).isfinite().all()
     tried = squared_error(x, best_linear(x, book), book)
     assert torch.allclose(squared_error(x, settled, book), tried, rtol=0.03)
     assert (squared_error(x, qem(x, first, book, 100), book) <= tried * 1.01).all()
