@@ -60,7 +60,7 @@ def straight_through(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     steps = torch.tensor([0.0, 0.5, 1.25, 1.75])
     x = torch.tensor([0.1, 0.3, 0.8, 1.0, 1.4, 1.7, 1.8, 5.0], requires_grad=True)
     got = answer(x, steps)
-    same(got.detach(), torch.tensor([0.0, 0.5, 0.5, 1.25, 1.25, 1.75, 1.75, 1.75]), "the quantized tensor")
+    same(got.detach(), torch.tensor([0.0, 0.5, 0.5, 1.25, 1.25, 1.75, 1.75, 1.75]), "the quantised tensor")
     expect(got.requires_grad, "No gradient comes back from your output.")
     factor = torch.arange(1.0, 9.0)
     (got * factor).sum().backward()
@@ -80,7 +80,7 @@ def follow(answer: Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]) -> N
         found = answer(x.clone(), basis.clone(), training)
         expect(isinstance(found, tuple) and len(found) == 2, "Return the values and the basis.")
         mode = "in training" if training else "in evaluation"
-        same(found[0], decode(codes, basis, book), f"the quantized tensor, {mode},", 1e-5)
+        same(found[0], decode(codes, basis, book), f"the quantised tensor, {mode},", 1e-5)
         expected = 0.9 * basis + 0.1 * fitted if training else basis
         same(found[1], expected, f"the basis {mode}", 1e-5)
 
@@ -150,5 +150,5 @@ def best_levels(answer: Callable[[Tensor], Tensor]) -> None:
         basis = answer(x.clone()).float().view(1, 2)
         codes = encode(x.unsqueeze(0), basis, book)
         left = (x - decode(codes, basis, book)[0]).square().sum().item()
-        told = f"For numbers of seed {20 + seed} your basis leaves {left:.5f}; there is one that leaves {best:.5f}."
+        told = f"For {x.tolist()} your basis leaves {left:.5f}; there is one that leaves {best:.5f}."
         expect(left < best + 1e-4, told)

@@ -1,4 +1,4 @@
-"""Learned quantizers against exhaustive search, Lloyd-Max, gradients by hand and bytes that were written."""
+"""Learned quantisers against exhaustive search, Lloyd-Max, gradients by hand and bytes that were written."""
 
 from __future__ import annotations
 
@@ -417,7 +417,7 @@ def test_bit_planes_of_a_sparse_basis() -> None:
     x = gaussian(2, 4, 6, 6).relu()
     with torch.no_grad():
         assert torch.allclose(plane_conv2d(layer, x), layer(x), atol=1e-5)
-    with pytest.raises(LabkitError, match="quantized inputs"):
+    with pytest.raises(LabkitError, match="quantised inputs"):
         plane_conv2d(LQConv2d(conv, quantizer, None), x)
 
 

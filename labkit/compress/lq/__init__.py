@@ -1,1 +1,1 @@
-"""LQ-Nets: quantizers whose levels are learned, so that weights and activations stay sums of bits."""
+"""LQ-Nets: quantisers whose levels are learned, so that weights and activations stay sums of bits."""

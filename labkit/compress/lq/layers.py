@@ -1,4 +1,4 @@
-"""Layers that train through a learned quantizer: straight gradients, and a basis that runs along."""
+"""Layers that train through a learned quantiser: straight gradients, and a basis that runs along."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class WeightQuantizer(nn.Module):
         return encode(weight.detach().flatten(1).float(), self.basis, self.book)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the quantized weights, of the shape of `weight`."""
+        """Return the quantised weights, of the shape of `weight`."""
         x = weight.detach().flatten(1).float()
         codes = encode(x, self.basis, self.book)
         rounded = decode(codes, self.basis, self.book).view_as(weight)
@@ -126,7 +126,7 @@ class ActivationQuantizer(nn.Module):
         return encode(x.detach().float().reshape(1, -1), self.basis, self.book).view(x.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the quantized activations, of the shape and type of `x`."""
+        """Return the quantised activations, of the shape and type of `x`."""
         ascending = levels(self.basis, self.book).sort(dim=1).values
         quantized: Tensor = _Staircase.apply(x, ascending[0], thresholds(ascending)[0])  # type: ignore[no-untyped-call]
         if self.training:
@@ -139,11 +139,11 @@ class ActivationQuantizer(nn.Module):
 
 
 class LQConv2d(nn.Conv2d):
-    """A convolution without bias with quantized weights and, where `inputs` is a quantizer, inputs."""
+    """A convolution without bias with quantised weights and, where `inputs` is a quantiser, inputs."""
 
     def __init__(self, conv: nn.Conv2d, weights: WeightQuantizer, inputs: ActivationQuantizer | None) -> None:
         if conv.bias is not None or conv.groups != 1 or not isinstance(conv.padding, tuple):
-            raise LabkitError("only plain convolutions without bias are quantized, padded by a number")
+            raise LabkitError("only plain convolutions without bias are quantised, padded by a number")
         kernel: tuple[int, int] = (conv.kernel_size[0], conv.kernel_size[1])
         super().__init__(
             conv.in_channels, conv.out_channels, kernel, conv.stride[0], conv.padding[0], bias=False
@@ -153,12 +153,12 @@ class LQConv2d(nn.Conv2d):
         self.inputs: nn.Module = nn.Identity() if inputs is None else inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution of quantized inputs with quantized weights, (B, C_out, H', W')."""
+        """Return the convolution of quantised inputs with quantised weights, (B, C_out, H', W')."""
         return F.conv2d(self.inputs(x), self.weights(self.weight), None, self.stride, self.padding)
 
 
 def quantized_layers(model: nn.Module) -> list[LQConv2d]:
-    """Return the quantized convolutions of `model`, in the order of its definition."""
+    """Return the quantised convolutions of `model`, in the order of its definition."""
     return [module for module in model.modules() if isinstance(module, LQConv2d)]
 
 
@@ -170,17 +170,17 @@ def quantize_network(
     fit: Fit = least_squares,
     strength: float = 0.0,
 ) -> nn.Module:
-    """Return a copy of `model` with all convolutions but the first quantized; linear layers are not, either.
+    """Return a copy of `model` with all convolutions but the first quantised; linear layers are not, either.
 
     `weight_bits` may name the bits of each of those convolutions. Activations stay as they are without
     `activation_bits`; give them a first basis by `calibrate`. Raises LabkitError where there is nothing to
-    quantize, or the bits are of another number of layers.
+    quantise, or the bits are of another number of layers.
     """
     model = copy.deepcopy(model)
     found = list(_places(model))[1:]
     bits = list(weight_bits) if isinstance(weight_bits, Sequence) else [weight_bits] * len(found)
     if not found or len(bits) != len(found):
-        raise LabkitError(f"bits for {len(bits)} layers, and there are {len(found)} to quantize")
+        raise LabkitError(f"bits for {len(bits)} layers, and there are {len(found)} to quantise")
     for (parent, name, conv), many in zip(found, bits, strict=True):
         inputs = None if activation_bits is None else ActivationQuantizer(activation_bits)
         weights = WeightQuantizer(conv.weight, many, fit=fit, strength=strength)
@@ -198,9 +198,9 @@ def _places(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]]:
 
 @torch.no_grad()
 def calibrate(model: nn.Module, x: Tensor) -> None:
-    """Give the activation quantizers of `model` the basis that QEM finds for the batch `x`, in place.
+    """Give the activation quantisers of `model` the basis that QEM finds for the batch `x`, in place.
 
-    Each sees what the quantized layers before it make of the batch.
+    Each sees what the quantised layers before it make of the batch.
     """
 
     def fit(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Linear quantizers: the special case of a basis s * (1, 2, 4, ...), whose levels are equally far apart."""
+"""Linear quantisers: the special case of a basis s * (1, 2, 4, ...), whose levels are equally far apart."""
 
 from __future__ import annotations
 

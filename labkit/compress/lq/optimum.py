@@ -1,4 +1,4 @@
-"""What a learned quantizer is measured against: the best of all codes, and levels that obey no basis."""
+"""What a learned quantiser is measured against: the best of all codes, and levels that obey no basis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantized networks as files: a bit for each weight and living entry of its basis; bases as float32."""
+"""Quantised networks as files: a bit for each weight and living entry of its basis; bases as float32."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labkit.paths import write_atomically
 
 @dataclass(frozen=True)
 class Packed:
-    """A file of so many quantized `weights`: bytes of their `bits`, `bases`, all `others`, the `file`."""
+    """A file of so many quantised `weights`: bytes of their `bits`, `bases`, all `others`, the `file`."""
 
     weights: int
     bits: int
@@ -30,12 +30,12 @@ class Packed:
 
     @property
     def average_bits(self) -> float:
-        """Bits a quantized weight, without its basis."""
+        """Bits a quantised weight, without its basis."""
         return 8 * self.bits / self.weights
 
     @property
     def average_bits_with_bases(self) -> float:
-        """Bits a quantized weight and its share of the bases, which are float32."""
+        """Bits a quantised weight and its share of the bases, which are float32."""
         return 8 * (self.bits + self.bases) / self.weights
 
 
@@ -61,9 +61,9 @@ def unpack(packed: Tensor, alive: Tensor, count: int) -> Tensor:
 
 
 def write_packed(path: Path, model: nn.Module) -> None:
-    """Write the network to `path` (safetensors), the weights of its quantized layers as bits.
+    """Write the network to `path` (safetensors), the weights of its quantised layers as bits.
 
-    All else, such as BatchNorm and the layers that are not quantized, is kept as it is.
+    All else, such as BatchNorm and the layers that are not quantised, is kept as it is.
     """
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     for name, layer in _layers(model).items():
@@ -76,7 +76,7 @@ def write_packed(path: Path, model: nn.Module) -> None:
 
 
 def read_packed(path: Path, like: nn.Module) -> nn.Module:
-    """Return a copy of `like`, a network quantized to as many bits, with what `path` holds.
+    """Return a copy of `like`, a network quantised to as many bits, with what `path` holds.
 
     Its weights are the levels themselves. Raises LabkitError where the file is of another network.
     """

@@ -1,4 +1,4 @@
-"""Products of quantized weights and activations by bits alone: AND, and a count of ones.
+"""Products of quantised weights and activations by bits alone: AND, and a count of ones.
 
 <w, a> = sum_ij v_i u_j (b_i . c_j), where b_i is the i-th plane of the weights' codes, of -1 and +1, and c_j
 the j-th of the activations', of 0 and 1. With the minus ones of b_i stored as zeros,
@@ -46,10 +46,10 @@ def plane_product(weights: Bytes, basis: Tensor, activations: Bytes, levels: Ten
 def plane_conv2d(layer: LQConv2d, x: Tensor) -> Tensor:
     """Return what `layer` returns for `x` (B, C, H, W) in eval mode, computed from bit planes, in float32.
 
-    Raises LabkitError where the inputs of the layer are not quantized.
+    Raises LabkitError where the inputs of the layer are not quantised.
     """
     if not isinstance(layer.inputs, ActivationQuantizer):
-        raise LabkitError("a product of bits needs quantized inputs as well as weights")
+        raise LabkitError("a product of bits needs quantised inputs as well as weights")
     quantizer, inputs = layer.weights, layer.inputs
     codes = inputs.codes(x)
     # Outside the picture stands code 0, and its level is zero.

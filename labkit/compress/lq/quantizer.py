@@ -1,4 +1,4 @@
-"""Learned quantizers and QEM, quantization error minimisation (Zhang et al. 2018, section 3).
+"""Learned quantisers and QEM, quantisation error minimisation (Zhang et al. 2018, section 3).
 
 A value is stored as K bits. A basis v of K numbers turns them into one of 2^K levels, v^T e, where e is the
 code: of -1 and +1 for weights, of 0 and 1 for activations, which are never negative. Everything here works on
@@ -27,7 +27,7 @@ def codebook(bits: int, *, signed: bool) -> Tensor:
     Raises LabkitError unless there are 1 to 8 bits.
     """
     if not 1 <= bits <= MOST_BITS:
-        raise LabkitError(f"a learned quantizer cannot have {bits} bits; allowed: 1 to {MOST_BITS}")
+        raise LabkitError(f"a learned quantiser cannot have {bits} bits; allowed: 1 to {MOST_BITS}")
     book = torch.arange(2**bits).unsqueeze(1) >> torch.arange(bits) & 1
     return (2 * book - 1 if signed else book).float()
 
