@@ -20,7 +20,7 @@ from labkit.source.scopes import References, bound
 
 Files = dict[str, str]
 BOOK = PACKAGE.parent
-ALL = {"p01", "p02", "p04", "p07", "p22"}
+ALL = {"p01", "p02", "p04", "p07", "p16", "p22"}
 
 
 @cache
@@ -122,7 +122,7 @@ SEEN: dict[str, tuple[Callable[[Files], Files], set[str], set[str]]] = {
     "fit trains in eval mode": (replace("fit", "model.train()", "model.eval()"), ALL, {"fit"}),
     "the default of Recipe.momentum": (
         replace("Recipe", "momentum: float = 0.9", "momentum: float = 0.8"),
-        {"p01", "p02", "p04", "p07"},
+        {"p01", "p02", "p04", "p07", "p16"},
         {"Recipe"},
     ),
     "an import bound to another function": (
