@@ -30,7 +30,7 @@ from tqdm import tqdm
 from labkit.adversarial.black_box.hopskipjump import hop_skip_jump
 from labkit.adversarial.black_box.oracle import Oracle
 from labkit.data.images import Images
-from labkit.data.store import load_any
+from labkit.data.store import load
 from labkit.data.subsets import split
 from labkit.data.vision import torchvision
 from labkit.errors import LabkitError
@@ -64,8 +64,8 @@ def ours(oracle: Oracle) -> None:
 
 def by_foolbox(oracle: Oracle) -> None:
     """Attack with foolbox, until the oracle refuses."""
-    from foolbox import PyTorchModel
-    from foolbox.attacks import HopSkipJumpAttack
+    from foolbox.attacks.hop_skip_jump import HopSkipJumpAttack
+    from foolbox.models.pytorch import PyTorchModel
 
     model = PyTorchModel(Asked(oracle, torch.arange(len(oracle.classes))).eval(), bounds=(0, 1))
     with suppress(LabkitError):
@@ -96,7 +96,7 @@ def bare(model: nn.Module, queries: int, batch: int) -> None:
 
 def victims(model: nn.Module) -> list[Images]:
     """Return correctly classified test images for each round."""
-    (drawn,) = split(load_any("cifar10", "test"), [2 * IMAGES * ROUNDS], SEED)
+    (drawn,) = split(load("cifar10", "test"), [2 * IMAGES * ROUNDS], SEED)
     with torch.no_grad():
         right = (model(drawn.x.float()).argmax(1) == drawn.y).nonzero().flatten()
     return [
@@ -142,11 +142,12 @@ def main() -> None:
     print(f"median L2 after queries     {'  '.join(f'{q:>6}' for q in AT)}")
     for name, values in medians.items():
         print(f"{name:27} {'  '.join(f'{value:6.3f}' for value in values)}")
+    full = [BUDGET * IMAGES] * ROUNDS
     for unit, kind in enumerate(("clock", "processor")):
+        base = [took[unit] / BUDGET / IMAGES for took in seconds["bare inference"]]
         for name, times in seconds.items():
-            pictures = asked.get(name, [BUDGET * IMAGES] * ROUNDS)
-            each = [took[unit] / n for took, n in zip(times, pictures, strict=True)]
-            base = [took[unit] / BUDGET / IMAGES for took in seconds["bare inference"]]
+            counts = asked.get(name, full)
+            each = [took[unit] / n for took, n in zip(times, counts, strict=True)]
             ratio = statistics.median(one / other for one, other in zip(each, base, strict=True))
             print(f"{kind:9} {name:15} {1e6 * statistics.median(each):6.0f} µs a query, {ratio:.2f} of bare")
     path = Path(__file__).parent / "results" / "decision_attacks.json"

@@ -84,9 +84,8 @@ def test_targeted_attacks_start_from_images_and_end_in_the_target(norm) -> None:
     model = Plane()
     x = images(4)
     goal = 1 - seen(model, x)
-    starts = (
-        x / 255 - 2 * torch.where(goal == 1, 1, -1).view(-1, 1, 1, 1) * model.weight.view(1, 3, 8, 8)
-    ).clamp(0, 1)
+    push = 2 * torch.where(goal == 1, -1, 1).view(-1, 1, 1, 1) * model.weight.view(1, 3, 8, 8)
+    starts = (x / 255 + push).clamp(0, 1)
     oracle = Oracle(model, x, goal, budget=900, targeted=True, norm=norm)
     hop_skip_jump(oracle, 0, images=starts.detach())
     assert (seen(model, oracle.best * 255) == goal).all()
