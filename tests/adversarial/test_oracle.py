@@ -39,7 +39,7 @@ def test_every_picture_is_a_query_of_its_own_original() -> None:
 def test_the_budget_is_never_exceeded_and_a_refusal_costs_nothing() -> None:
     it = oracle(budget=2)
     it.ask(flat(0.2, 0.2), torch.tensor([0, 0]))
-    with pytest.raises(LabkitError, match="budget of 2"):
+    with pytest.raises(LabkitError, match="image 0 has 0 of its queries left, and 1 are"):
         it.ask(flat(0.8, 0.8), torch.tensor([0, 1]))
     assert it.asked.tolist() == [2, 0]
     assert it.distance.tolist() == [torch.inf, torch.inf]
@@ -68,6 +68,17 @@ def test_the_nearest_adversarial_picture_is_kept_with_the_query_that_found_it() 
     steps = it.distances([0, 1, 2, 3, 10])
     expected = [[torch.inf, torch.inf], [torch.inf, 0.8], [torch.inf, 0.8], [0.6, 0.6], [0.6, 0.6]]
     assert steps.tolist() == [pytest.approx(row) for row in expected]
+    assert it.reached(0.61).tolist() == [3, 3]
+    assert it.reached(0.85).tolist() == [3, 1]
+    assert it.reached(0.5).tolist() == [torch.inf, torch.inf]
+
+
+def test_budgets_can_differ() -> None:
+    it = oracle(budget=torch.tensor([1, 3]))
+    it.ask(flat(0.2, 0.2, 0.2), torch.tensor([0, 1, 1]))
+    assert it.left.tolist() == [0, 1]
+    with pytest.raises(LabkitError, match="image 0"):
+        it.ask(flat(0.2), torch.tensor([0]))
 
 
 def test_l_infinity_is_the_largest_change() -> None:

@@ -23,8 +23,8 @@ def biased_boundary_attack(
     frequency: int | None = 5,
     mask: bool = True,
     surrogate: nn.Module | None = None,
-    spherical_step: float = 0.05,
-    source_step: float = 0.002,
+    spherical_step: float = 0.2,
+    source_step: float = 0.01,
     proposals: int = 50,
     images: Tensor | None = None,
 ) -> None:

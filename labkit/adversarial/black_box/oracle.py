@@ -25,7 +25,7 @@ class Oracle:
         originals: the images under attack, 0..1 (N, C, H, W). Pictures that are asked about are 0..1, too.
         classes: classes to get away from or, where `targeted`, to get to, int64 (N,).
         norm: how distances are measured; they are those of pixels 0..1.
-        budget: queries that each original may cost; none beyond it is answered.
+        budget: queries that each original may cost, int64 (N,); none beyond it is answered.
         batch: pictures that the network sees at once.
         asked: queries so far, int64 (N,).
         best: the adversarial picture nearest to each original so far, (N, C, H, W); NaN where there is none.
@@ -38,7 +38,7 @@ class Oracle:
         images: Tensor,
         classes: Tensor,
         *,
-        budget: int,
+        budget: int | Tensor,
         targeted: bool = False,
         norm: Norm = "L2",
         high: float = 255.0,
@@ -46,12 +46,13 @@ class Oracle:
     ) -> None:
         """Stand before `model`, which takes pixels 0..`high` (B, C, H, W) as float32 and returns logits.
 
-        `images` are such pixels. Raises LabkitError where one of them is adversarial as it is: there is
-        nothing to find for an attack. That check is no query.
+        `images` are such pixels; `budget` is one for all or one for each, (N,). Raises LabkitError where an
+        image is adversarial as it is: there is nothing to find for an attack. That check is no query.
         """
         self.originals, self.classes = images.float() / high, classes
-        self.targeted, self.norm, self.budget, self.batch = targeted, norm, budget, batch
+        self.targeted, self.norm, self.batch = targeted, norm, batch
         self.asked = torch.zeros_like(classes)
+        self.budget = self.asked + budget
         self.best = torch.full_like(self.originals, torch.nan)
         self.distance = torch.full((len(images),), torch.inf, device=images.device)
         self._seen = _classifier(model, high, batch)
@@ -79,7 +80,10 @@ class Oracle:
             raise LabkitError("the ids of the originals have to ascend")
         wanted = torch.bincount(ids, minlength=len(self.asked))
         if bool((wanted > self.left).any()):
-            raise LabkitError(f"an image has a budget of {self.budget} queries, and this would be more")
+            i = int((wanted - self.left).argmax())
+            raise LabkitError(
+                f"image {i} has {self.left[i]} of its queries left, and {wanted[i]} are asked for"
+            )
         low, high = x.aminmax()
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
             raise LabkitError(f"pixels are 0..1; these are {low:g}..{high:g}")
@@ -99,6 +103,17 @@ class Oracle:
             for row, limit in zip(distances, queries, strict=True):
                 row.scatter_reduce_(0, ids[at <= limit], found[at <= limit], "amin")
         return distances
+
+    def reached(self, distance: float) -> Tensor:
+        """Return after how many queries each original had an adversarial picture so near, (N,).
+
+        Infinite where it never had.
+        """
+        queries = torch.full_like(self.distance, torch.inf)
+        for ids, at, found in self._events:
+            near = (found <= distance) & queries[ids].isinf()
+            queries[ids[near]] = at[near].float()
+        return queries
 
     def _adversarial(self, x: Tensor, ids: Tensor) -> Tensor:
         same = self._seen(x) == self.classes[ids]
