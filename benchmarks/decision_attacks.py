@@ -52,7 +52,7 @@ class Asked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of `x`, 0..1: the class of its original, or the next one where it is adversarial."""
-        ids = self.ids if len(self.ids) == len(x) else self.ids.expand(len(x))
+        ids = self.ids if len(self.ids) == len(x) else self.ids.repeat(len(x))
         found = self.oracle.ask(x.float(), ids)
         return F.one_hot((self.oracle.classes[ids] + found) % 10, 10).float()
 
