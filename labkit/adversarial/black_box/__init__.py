@@ -1,0 +1,1 @@
+"""Attacks by whoever can only ask, and sees no more than the class that the network answers."""

@@ -1,0 +1,27 @@
+"""Directions on the sphere around an original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from labkit.adversarial.black_box.distance import length, per_image
+
+
+def white(shape: Sequence[int], draw: Generator) -> Tensor:
+    """Return a random direction of that shape, of length 1, all equally likely."""
+    noise = torch.randn(*shape, generator=draw, device=draw.device)
+    return noise.div_(noise.norm())
+
+
+def unit(direction: Tensor) -> Tensor:
+    """Return each direction of a batch with length 1; one without length stays so."""
+    return direction / per_image(length(direction).clamp(min=torch.finfo(direction.dtype).tiny), direction)
+
+
+def across(direction: Tensor, towards: Tensor) -> Tensor:
+    """Return the part of each direction at right angles to `towards`, which has length 1."""
+    along = (direction * towards).flatten(1).sum(1)
+    return direction - per_image(along, direction) * towards
