@@ -7,10 +7,11 @@ nearest adversarial picture; so a distance is that of a picture that was asked a
 are each package's own. The victim is the public ResNet-20 in float32, the images are correctly classified
 test images. Bare inference is as many pictures through the same network, 250 at a time.
 
-All take turns, some images a round. Prints the median L2 distance, of pixels 0..1, over all images, and the
-seconds, of the processor and of the clock, as multiples of bare inference (median over rounds); writes them
-to benchmarks/results/decision_attacks.json. foolbox sees as many pictures at once as there are images, and
-ART those of one image, as they do by themselves. Recording costs a few microseconds a query, for everyone.
+All take turns, some images a round. Prints the median L2 distance, of pixels 0..1, over all images, ours over
+theirs (geometric mean over images), and the seconds, of the processor and of the clock, as multiples of bare
+inference (median over rounds); writes them to benchmarks/results/decision_attacks.json. foolbox sees as many
+pictures at once as there are images, or one by one, and ART those of one image, as they do by themselves.
+Recording costs a few microseconds a query, for everyone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from labkit.lab.provenance import hardware, versions
 from labkit.models.pretrained import pretrained
 from labkit.paths import write_atomically
 
-VICTIM, IMAGES, ROUNDS, BUDGET, SEED = "cifar10_resnet20", 12, 2, 2500, 100
+VICTIM, IMAGES, ROUNDS, BUDGET, SEED = "cifar10_resnet20", 8, 2, 2500, 100
 AT = (500, 1000, 1500, 2000, BUDGET)
 assert torchvision  # has to come before the peers, which import it
 
@@ -133,9 +134,12 @@ def main() -> None:
             seconds[name].append(timed(lambda attack=attack, oracle=oracle: attack(oracle)))  # type: ignore[misc]
             distances[name].append(oracle.distances(AT))
             asked[name].append(int(oracle.asked.sum()))
+            tqdm.write(f"{name}: median L2 {oracle.distance.quantile(0.5):.3f}, {seconds[name][-1][1]:.0f} s")
         pictures = BUDGET * len(images)
         seconds["bare inference"].append(timed(lambda pictures=pictures: bare(model, pictures, 250)))  # type: ignore[misc]
-    medians = {name: torch.cat(found, 1).quantile(0.5, 1).tolist() for name, found in distances.items()}
+    joined = {name: torch.cat(found, 1) for name, found in distances.items()}
+    medians = {name: found.quantile(0.5, 1).tolist() for name, found in joined.items()}
+    ratios = {name: (joined["labkit"] / found).log().mean(1).exp().tolist() for name, found in joined.items()}
     result = {
         "hardware": hardware(torch.device("cpu")),
         "versions": versions(),
@@ -143,12 +147,15 @@ def main() -> None:
         "images": IMAGES * ROUNDS,
         "queries": AT,
         "median L2": medians,
+        "ours over theirs": ratios,
         "asked": asked,
         "seconds (clock, processor)": seconds,
     }
     print(f"median L2 after queries     {'  '.join(f'{q:>6}' for q in AT)}")
     for name, values in medians.items():
         print(f"{name:27} {'  '.join(f'{value:6.3f}' for value in values)}")
+    for name, values in ratios.items():
+        print(f"ours / {name:20} {'  '.join(f'{value:6.3f}' for value in values)}")
     full = [BUDGET * IMAGES] * ROUNDS
     for unit, kind in enumerate(("clock", "processor")):
         base = [took[unit] / BUDGET / IMAGES for took in seconds["bare inference"]]

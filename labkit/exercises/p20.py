@@ -67,11 +67,17 @@ def normals_of_all(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
         alone.append(F.normalize(centred @ probes[:, i], dim=0))
     got = answer(found.clone(), probes.clone())
     lengths = got.norm(dim=-1)
-    expect(bool((lengths - 1).abs().max() < 1e-4), f"The lengths are {[round(x, 3) for x in lengths.tolist()]}.")
-    for i, told in enumerate(("half of whose answers are yes", "with nearly only yes", "with nothing but yes")):
+    expect(
+        bool((lengths - 1).abs().max() < 1e-4), f"The lengths are {[round(x, 3) for x in lengths.tolist()]}."
+    )
+    for i, told in enumerate(
+        ("half of whose answers are yes", "with nearly only yes", "with nothing but yes")
+    ):
         same(got[i], alone[i], f"the normal of the image {told}", 1e-4)
     none = answer(torch.zeros(40, 3, dtype=torch.bool), probes.clone())
-    same(none[0], -F.normalize(probes[:, 0].mean(0), dim=0), "the normal of an image with nothing but no", 1e-4)
+    same(
+        none[0], -F.normalize(probes[:, 0].mean(0), dim=0), "the normal of an image with nothing but no", 1e-4
+    )
 
 
 @checker
@@ -103,7 +109,12 @@ def crossing(answer: Callable[[list[dict[str, Any]], str, str], float]) -> None:
         for queries, value in curve.items()
     ]
     rows.reverse()
-    same(answer(rows, "a", "b"), 1000, "where a comes below b, at 1000, 500 and 1000 queries in three seeds,", 1e-6)
+    same(
+        answer(rows, "a", "b"),
+        1000,
+        "where a comes below b, at 1000, 500 and 1000 queries in three seeds,",
+        1e-6,
+    )
     same(answer(rows, "b", "a"), 100, "where b comes below a, at once,", 1e-6)
     two = [row for row in rows if row["seed"] < 2]
     same(answer(two, "a", "b"), 750, "the median over two seeds, 1000 and 500,", 1e-6)

@@ -3,10 +3,10 @@
 WRONG = {
     "queries_of": [
         # the last bisection forgotten
-        "probes = sum(int(100 * math.sqrt(t)) for t in range(1, rounds + 1))\n"
+        "probes = sum(int(100 * t**0.5) for t in range(1, rounds + 1))\n"
         "return 1 + 10 + probes + rounds + rounds * bisection",
         # rounds counted from zero: the first has no probes
-        "probes = sum(int(100 * math.sqrt(t)) for t in range(rounds))\n"
+        "probes = sum(int(100 * t**0.5) for t in range(rounds))\n"
         "return 1 + 10 + probes + rounds + (rounds + 1) * bisection",
     ],
     "probes_for": [
