@@ -102,7 +102,7 @@ def crossing(answer: Callable[[list[dict[str, Any]], str, str], float]) -> None:
         1: ({100: 2.0, 500: 0.8, 1000: 0.9}, {100: 1.0, 500: 0.9, 1000: 0.8}),
         2: ({100: 2.0, 300: 0.1, 1000: 0.6}, {100: 1.0, 1000: 0.7}),
     }
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"seed": seed, "attack": name, "queries": queries, "median L2": value}
         for seed, both in curves.items()
         for name, curve in zip("ab", both, strict=True)
@@ -137,7 +137,6 @@ def own_probes(answer: Callable[[int, int, int, Generator], Tensor]) -> None:
         expect(bool((flat.norm(dim=1) - 1).abs().max() < 1e-3), "A probe's length is not one.")
         mine.append(_cosine(flat, normal))
         white.append(_cosine(F.normalize(torch.randn(count, flat.shape[1], generator=draw), dim=1), normal))
-    expect(abs(sum(mine)) > 0, "Your probes find no direction at all.")
     ratio = sum(mine) / sum(white)
     expect(ratio >= 1.5, f"Your cosine is {ratio:.2f} times that of white noise; 1.5 are asked for.")
     other = answer(4, *shape[:2], Generator().manual_seed(99))
