@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import safetensors
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from labkit.compress.lq.layers import LQConv2d, quantized_layers
 from labkit.compress.lq.quantizer import decode
 from labkit.errors import LabkitError
-from labkit.paths import write_atomically
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ def unpack(packed: Tensor, alive: Tensor, count: int) -> Tensor:
     return (planes << torch.arange(bits).view(1, -1, 1)).sum(1)
 
 
-def write_packed(path: Path, model: nn.Module) -> None:
-    """Write the network to `path` (safetensors), the weights of its quantised layers as bits.
+def to_bytes(model: nn.Module) -> bytes:
+    """Return the network as the content of a file (safetensors), the weights of its quantised layers as bits.
 
     All else, such as BatchNorm and the layers that are not quantised, is kept as it is.
     """
@@ -72,18 +70,18 @@ def write_packed(path: Path, model: nn.Module) -> None:
         tensors[f"{name}.weights.bits"] = pack(layer.weights.codes(layer.weight).cpu(), alive)
         tensors[f"{name}.weights.alive"] = torch.from_numpy(np.packbits(alive.numpy()))
         tensors[f"{name}.weights.basis"] = layer.weights.basis.cpu()[alive]
-    write_atomically(path, safetensors.torch.save(tensors))
+    return safetensors.torch.save(tensors)
 
 
-def read_packed(path: Path, like: nn.Module) -> nn.Module:
-    """Return a copy of `like`, a network quantised to as many bits, with what `path` holds.
+def from_bytes(content: bytes, like: nn.Module) -> nn.Module:
+    """Return a copy of `like`, a network quantised to as many bits, with what `to_bytes` made `content` of.
 
-    Its weights are the levels themselves. Raises LabkitError where the file is of another network.
+    Its weights are the levels themselves. Raises LabkitError where that was another network, or no network.
     """
-    model, tensors = copy.deepcopy(like), _tensors(path)
+    model, tensors = copy.deepcopy(like), _tensors(content)
     for name, layer in _layers(model).items():
         shape, quantizer = layer.weight.shape, layer.weights
-        alive = _bits(tensors.pop(f"{name}.weights.alive", None), quantizer.alive.numel(), path)
+        alive = _bits(tensors.pop(f"{name}.weights.alive", None), quantizer.alive.numel())
         alive = alive.view(quantizer.alive.shape)
         basis = torch.zeros(alive.shape)
         basis[alive] = tensors[f"{name}.weights.basis"]
@@ -93,34 +91,34 @@ def read_packed(path: Path, like: nn.Module) -> nn.Module:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise LabkitError(f"{path} holds another network: {' '.join(str(error).split())}") from error
+        raise LabkitError(f"this is another network: {' '.join(str(error).split())}") from error
     return model
 
 
-def packed_size(path: Path, model: nn.Module) -> Packed:
-    """Return how many bytes the file at `path`, of `model`, has for what."""
-    tensors = _tensors(path)
+def packed_size(content: bytes, model: nn.Module) -> Packed:
+    """Return how many bytes of `content`, made of `model`, are for what."""
+    tensors = _tensors(content)
 
     def held(*ends: str) -> int:
         return sum(tensor.nbytes for name, tensor in tensors.items() if name.endswith(ends))
 
     bits, bases = held(".weights.bits"), held(".weights.basis", ".weights.alive")
     weights = sum(layer.weight.numel() for layer in quantized_layers(model))
-    return Packed(weights, bits, bases, held("") - bits - bases, path.stat().st_size)
+    return Packed(weights, bits, bases, held("") - bits - bases, len(content))
 
 
 def _layers(model: nn.Module) -> dict[str, LQConv2d]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, LQConv2d)}
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(content: bytes) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(path.read_bytes())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LabkitError(f"{path} cannot be read as a packed network: {error}") from error
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise LabkitError(f"these bytes are no packed network: {error}") from error
 
 
-def _bits(packed: Tensor | None, count: int, path: Path) -> Tensor:
+def _bits(packed: Tensor | None, count: int) -> Tensor:
     if packed is None or len(packed) != -(-count // 8):
-        raise LabkitError(f"{path} holds another network: its bases have other sizes")
+        raise LabkitError("this is another network: its bases have other sizes")
     return torch.from_numpy(np.unpackbits(packed.numpy(), count=count).astype(bool))
