@@ -122,12 +122,14 @@ def timed(work: Callable[[], None]) -> tuple[float, float]:
 def main() -> None:
     """Run all rounds, print and write the result."""
     model = pretrained(VICTIM).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    attacks = {"labkit": ours, "foolbox": by_foolbox, "foolbox, one by one": by_foolbox_alone, "ART": by_art}
+    attacks = {"labkit": ours, "foolbox": by_foolbox, "ART": by_art, "foolbox, one by one": by_foolbox_alone}
     distances: dict[str, list[Tensor]] = {name: [] for name in attacks}
     asked: dict[str, list[int]] = {name: [] for name in attacks}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ("bare inference", *attacks)}
     bare(model, 500, 250)  # warms up
     for images in tqdm(victims(model), "rounds"):
+        pictures = BUDGET * len(images)
+        seconds["bare inference"].append(timed(lambda pictures=pictures: bare(model, pictures, 250)))  # type: ignore[misc]
         for name, attack in attacks.items():
             torch.manual_seed(SEED)
             oracle = Oracle(model, images.x, images.y, budget=BUDGET)
@@ -135,8 +137,6 @@ def main() -> None:
             distances[name].append(oracle.distances(AT))
             asked[name].append(int(oracle.asked.sum()))
             tqdm.write(f"{name}: median L2 {oracle.distance.quantile(0.5):.3f}, {seconds[name][-1][1]:.0f} s")
-        pictures = BUDGET * len(images)
-        seconds["bare inference"].append(timed(lambda pictures=pictures: bare(model, pictures, 250)))  # type: ignore[misc]
     joined = {name: torch.cat(found, 1) for name, found in distances.items()}
     medians = {name: found.quantile(0.5, 1).tolist() for name, found in joined.items()}
     ratios = {name: (joined["labkit"] / found).log().mean(1).exp().tolist() for name, found in joined.items()}
