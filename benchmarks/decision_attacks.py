@@ -1,6 +1,6 @@
 """HopSkipJump three times on the same network and images: ours, foolbox's and ART's, and bare inference.
 
-    python -m benchmarks.decision_attacks          # some minutes on one core; needs LABKIT_DATA
+    python -m benchmarks.decision_attacks          # a quarter of an hour on one idle core; needs LABKIT_DATA
 
 Each has 2,500 queries an image, counted by the same oracle, which answers none beyond them and keeps the
 nearest adversarial picture; so a distance is that of a picture that was asked about, whoever asked. Settings
@@ -8,10 +8,11 @@ are each package's own. The victim is the public ResNet-20 in float32, the image
 test images. Bare inference is as many pictures through the same network, 250 at a time.
 
 All take turns, some images a round. Prints the median L2 distance, of pixels 0..1, over all images, ours over
-theirs (geometric mean over images), and the seconds, of the processor and of the clock, as multiples of bare
-inference (median over rounds); writes them to benchmarks/results/decision_attacks.json. foolbox sees as many
-pictures at once as there are images, or one by one, and ART those of one image, as they do by themselves.
-Recording costs a few microseconds a query, for everyone.
+theirs (geometric mean over images, with its standard error), and the seconds, of the processor and of the
+clock, as multiples of bare inference (median over rounds); writes them to
+benchmarks/results/decision_attacks.json. foolbox sees as many pictures at once as there are images, or one by
+one, and ART those of one image, as they do by themselves. Recording costs a few microseconds a query, for
+everyone.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ from labkit.errors import LabkitError
 from labkit.lab.provenance import hardware, versions
 from labkit.models.pretrained import pretrained
 from labkit.paths import write_atomically
+from labkit.randomness import seeded
 
-VICTIM, IMAGES, ROUNDS, BUDGET, SEED = "cifar10_resnet20", 8, 2, 2500, 100
+VICTIM, IMAGES, ROUNDS, BUDGET, SEED = "cifar10_resnet20", 8, 4, 2500, 100
 AT = (500, 1000, 1500, 2000, BUDGET)
 assert torchvision  # has to come before the peers, which import it
 
@@ -60,7 +62,7 @@ class Asked(nn.Module):
 
 def ours(oracle: Oracle) -> None:
     """Attack with labkit."""
-    hop_skip_jump(oracle, SEED)
+    hop_skip_jump(oracle, torch.initial_seed())
 
 
 def by_foolbox(oracle: Oracle, ids: Tensor | None = None) -> None:
@@ -127,11 +129,11 @@ def main() -> None:
     asked: dict[str, list[int]] = {name: [] for name in attacks}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ("bare inference", *attacks)}
     bare(model, 500, 250)  # warms up
-    for images in tqdm(victims(model), "rounds"):
+    for k, images in enumerate(tqdm(victims(model), "rounds")):
         pictures = BUDGET * len(images)
         seconds["bare inference"].append(timed(lambda pictures=pictures: bare(model, pictures, 250)))  # type: ignore[misc]
         for name, attack in attacks.items():
-            torch.manual_seed(SEED)
+            seeded(SEED + k)
             oracle = Oracle(model, images.x, images.y, budget=BUDGET)
             seconds[name].append(timed(lambda attack=attack, oracle=oracle: attack(oracle)))  # type: ignore[misc]
             distances[name].append(oracle.distances(AT))
@@ -139,7 +141,9 @@ def main() -> None:
             tqdm.write(f"{name}: median L2 {oracle.distance.quantile(0.5):.3f}, {seconds[name][-1][1]:.0f} s")
     joined = {name: torch.cat(found, 1) for name, found in distances.items()}
     medians = {name: found.quantile(0.5, 1).tolist() for name, found in joined.items()}
-    ratios = {name: (joined["labkit"] / found).log().mean(1).exp().tolist() for name, found in joined.items()}
+    logs = {name: (joined["labkit"] / found).log() for name, found in joined.items() if name != "labkit"}
+    ratios = {name: log.mean(1).exp().tolist() for name, log in logs.items()}
+    errors = {name: (log.std(1) / log.shape[1] ** 0.5).tolist() for name, log in logs.items()}
     result = {
         "hardware": hardware(torch.device("cpu")),
         "versions": versions(),
@@ -148,6 +152,7 @@ def main() -> None:
         "queries": AT,
         "median L2": medians,
         "ours over theirs": ratios,
+        "its standard error, of the logarithm": errors,
         "asked": asked,
         "seconds (clock, processor)": seconds,
     }
@@ -156,6 +161,7 @@ def main() -> None:
         print(f"{name:27} {'  '.join(f'{value:6.3f}' for value in values)}")
     for name, values in ratios.items():
         print(f"ours / {name:20} {'  '.join(f'{value:6.3f}' for value in values)}")
+        print(f"  its standard error        {'  '.join(f'{value:6.3f}' for value in errors[name])}")
     full = [BUDGET * IMAGES] * ROUNDS
     for unit, kind in enumerate(("clock", "processor")):
         base = [took[unit] / BUDGET / IMAGES for took in seconds["bare inference"]]
