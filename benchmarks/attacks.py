@@ -36,9 +36,10 @@ from labkit.training.fastest import fastest
 from labkit.training.precision import prefer
 
 import foolbox  # isort: skip
+from foolbox.models.pytorch import PyTorchModel  # isort: skip
 import torchattacks  # isort: skip
 
-IMAGES, BATCH, STEPS, ROUNDS = 400, 200, 10, 3
+IMAGES, BATCH, STEPS, ROUNDS = 400, 200, 10, 2
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CASES: dict[str, tuple[str, Ball]] = {  # public network and ball, where some images fall and some stand
     "ResNet-20, Linf 0.5/255": ("cifar10_resnet20", Linf(0.5)),
@@ -67,13 +68,14 @@ def contestants(model: nn.Module, ball: Ball) -> dict[str, Run]:
     step = 2.5 * ball.eps / STEPS
     ours = ProjectedGradient(ball, step, STEPS, random_start=False)
     leaving = ProjectedGradient(ball, step, STEPS, random_start=False, stop=True)
-    fools, scaled = foolbox.PyTorchModel(model, (0, 255), device=DEVICE), Unit(model).eval()
-    if isinstance(ball, Linf):
-        fool = foolbox.attacks.LinfPGD(abs_stepsize=step, steps=STEPS, random_start=False)
-        other = torchattacks.PGD(scaled, ball.eps / 255, step / 255, STEPS, random_start=False)
-    else:
-        fool = foolbox.attacks.L2PGD(abs_stepsize=step, steps=STEPS, random_start=False)
-        other = torchattacks.PGDL2(scaled, ball.eps / 255, step / 255, STEPS, random_start=False)
+    fools, scaled = PyTorchModel(model, (0, 255), device=DEVICE), Unit(model).eval()
+    linf = isinstance(ball, Linf)
+    fool = (foolbox.attacks.LinfPGD if linf else foolbox.attacks.L2PGD)(
+        abs_stepsize=step, steps=STEPS, random_start=False
+    )
+    other = (torchattacks.PGD if linf else torchattacks.PGDL2)(
+        scaled, ball.eps / 255, step / 255, STEPS, random_start=False
+    )
     return {
         "labkit, stop": lambda x, y: leaving(model, x, y),
         "labkit": lambda x, y: ours(model, x, y),

@@ -12,7 +12,7 @@ _TINY = 1e-12  # a gradient of zero has no direction, and moves nothing
 
 
 class Ball(Protocol):
-    """All changes of an image that are no longer than `eps` in some norm; (B, ...) holds one for each image."""
+    """All changes of an image that are no longer than `eps` in some norm; tensors hold one for each image."""
 
     @property
     def eps(self) -> float:
