@@ -17,7 +17,7 @@ _DIRECTION = L2(torch.inf)  # steps are as long in every image; nothing is proje
 
 
 def penultimate(model: Normalized) -> Normalized:
-    """Return the network from pixels to what the last layer of `model`, a sequence, reads; it shares weights."""
+    """Return the network from pixels to what the last layer of `model` (a sequence) reads, same weights."""
     layers = list(model.model.children())[:-1]
     cut = Normalized(nn.Sequential(*layers), model.mean.flatten().tolist(), model.std.flatten().tolist())
     return cut.to(model.mean.device).train(model.training)
@@ -58,14 +58,17 @@ class Inversion:
                 (gradient,) = torch.autograd.grad(distance, x)
                 length = self.step * (1 - number / self.steps)
                 x = (x.detach() - length * _DIRECTION.steepest(gradient)).clamp(0, self.high)
-        return x.detach()
+        found: Tensor = x.detach()
+        return found
 
 
 def distances(features: nn.Module, x: Tensor, goal: Tensor) -> Tensor:
     """Return how far the features of `x` are from `goal`, as a share of the length of `goal`, (B,)."""
     with frozen(features), torch.no_grad():
-        found: Tensor = features(x)
-    return (found - goal).norm(dim=1) / goal.norm(dim=1).clamp_min(1e-12)
+        away = torch.linalg.vector_norm(features(x) - goal, dim=1)
+        lengths: Tensor = torch.linalg.vector_norm(goal, dim=1).clamp_min(1e-12)
+    share: Tensor = away / lengths
+    return share
 
 
 def other_images(images: Images, generator: Generator) -> Tensor:
