@@ -12,6 +12,9 @@ from labkit.adversarial.white_box.balls import Ball
 from labkit.models.parts import frozen
 from labkit.training.precision import Precision, Switch, choose
 
+# Logits in bfloat16 are off by about so much: an image that is only just over the boundary goes on.
+SURE = 0.1
+
 
 @dataclass(frozen=True)
 class ProjectedGradient:
@@ -28,10 +31,10 @@ class ProjectedGradient:
         targeted: whether the class given is the one to reach, not the one to leave.
         random_start: whether to begin anywhere in the ball, not at the image.
         restarts: number of runs; of each image, that is kept which ends with the largest `lead`.
-        stop: whether an image leaves the batch as soon as the model errs on it (or sees the target). This
-            is all that an accuracy under attack asks for, and saves most gradients of a weak network; without
-            it all images take all steps. What is seen comes with the gradient, at no further cost, and in
-            the precision of the gradient: judge the images by a forward pass of their own.
+        stop: whether an image leaves the batch as soon as the model errs on it (or sees the target), by at
+            least `SURE`. This is all that an accuracy under attack asks for, and saves most gradients of a
+            weak network; without it all images take all steps. What is seen comes with the gradient, at no
+            further cost, and in the precision of the gradient: judge the images by a pass of their own.
         high: the largest value of a pixel; the smallest is 0.
         precision: what gradients are computed in; images stay float32.
     """
@@ -58,7 +61,7 @@ class ProjectedGradient:
             if self.restarts > 1:
                 best = self._lead(_logits(model, found, precision), y)
             for _ in range(self.restarts - 1):
-                left = (best <= 0).nonzero()[:, 0] if self.stop else torch.arange(len(x), device=x.device)
+                left = (best <= SURE).nonzero()[:, 0] if self.stop else torch.arange(len(x), device=x.device)
                 if not len(left):
                     break
                 other = self._run(model, x[left], y[left], precision)
@@ -74,7 +77,7 @@ class ProjectedGradient:
         for _ in range(self.steps):
             gradient, logits = self._gradient(model, here, y, precision)
             if self.stop:
-                left = self._lead(logits, y) <= 0
+                left = self._lead(logits, y) <= SURE
                 if not left.all():
                     active, here, x, y, gradient = (t[left] for t in (active, here, x, y, gradient))
                 if not len(active):
