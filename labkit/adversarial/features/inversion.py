@@ -28,7 +28,7 @@ class Inversion:
     """Normalised gradient descent on half the squared distance between features, as a value.
 
     The squared distance has a gradient of zero where the features agree, and so a start at the goal itself
-    stays there; the distance has none, and becomes NaN.
+    stays there; the distance itself has none, and a root would give NaN.
 
     Attributes:
         step: length of the first step of each image in the L2 norm, in the unit of the pixels; the following

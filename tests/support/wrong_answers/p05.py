@@ -62,7 +62,7 @@ WRONG = {
     ],
     "inversion_step": [
         "z = z.detach().requires_grad_()\n"
-        "distance = (features(z) - goal).norm(dim=1).sum()\n"
+        "distance = (features(z) - goal).square().sum(dim=1).sqrt().sum()\n"
         "(g,) = torch.autograd.grad(distance, z)\n"
         "length = g.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)\n"
         "return (z.detach() - step * g / length).clamp(0, 255)",
