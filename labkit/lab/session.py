@@ -33,13 +33,14 @@ from labkit.lab.rehearsal import not_yet_run
 from labkit.lab.report import Report
 from labkit.lab.standing import code_state
 from labkit.models.normalized import Normalized
-from labkit.paths import write_atomically
+from labkit.paths import cache_folder, write_atomically
 from labkit.profile import checked_profile
 from labkit.randomness import seeded
 from labkit.source.meaning import digest
 from labkit.training.callbacks import Callback
 from labkit.training.checkpoint import Checkpoint, arithmetic
 from labkit.training.fastest import fastest
+from labkit.training.kept import kept
 from labkit.training.precision import prefer
 from labkit.trees import moved
 
@@ -168,6 +169,27 @@ class Lab:
         lab's device, and the random generators where `compute` left them, wherever the tree is from.
         """
         tree = compute() if self.profile == "smoke" else once(*self._kept(name), self._clock(), compute)
+        here: T = moved(tree, self.device)
+        return here
+
+    def shared(self, name: str, function: Callable[..., T], **arguments: Any) -> T:
+        """Return the tree `function(**arguments)`, computed once for all seeds; the record names it.
+
+        For what costs more than a seed may, a robust network for instance. `labkit.training.kept` says what
+        it is known by, and keeps it in the user's cache folder, of every profile. Its seconds are not those
+        of the run. Tensors are on the lab's device.
+        """
+        started = spent()
+        tree, key = kept(cache_folder() / "zoo", function, self.device, **arguments)
+        self._started += spent() - started
+        note = {
+            "name": name,
+            "source": f"{function.__module__}.{function.__qualname__}, once for all seeds",
+            "licence": "MIT",
+            "fingerprint": key,
+        }
+        if note not in self._record.weights:
+            self._record.weights.append(note)
         here: T = moved(tree, self.device)
         return here
 

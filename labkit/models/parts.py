@@ -40,3 +40,23 @@ def put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Copy `values` into `parameters`, tensor by tensor, in place."""
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Hold `model` in eval mode, its parameters constants; all is put back, for each part by itself.
+
+    Gradients by the input then cost no more than they must.
+    """
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    training = [module for module in model.modules() if module.training]
+    try:
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        model.eval()
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
+        for module in training:
+            module.training = True

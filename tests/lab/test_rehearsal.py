@@ -26,6 +26,7 @@ from labkit.lab.record import Record, sealed, unsealed
 from labkit.lab.rehearsal import not_yet_run, read_rehearsal
 from labkit.lab.report import Report
 from labkit.lab.standing import CodeState
+from labkit.paths import cache_folder
 from labkit.site.directives.recorded import rehearsals
 from labkit.source.files import snapshot
 from labkit.training.callbacks import Callback, Training
@@ -40,7 +41,7 @@ import torch
 from torch import nn
 
 import labkit
-from labkit.data.augment import raw
+from labkit.data.augment import channel_statistics, raw
 from labkit.data.embedded.glyphs import glyphs
 from labkit.data.batches import Loader
 from labkit.measure.predict import accuracy, logits
@@ -73,6 +74,8 @@ raise AssertionError("figures are not drawn")
 ```
 
 ```{code-cell}
+assert lab.once("long", lambda: {"three": 3}) == {"three": 3}
+mean, std = lab.shared("statistics", channel_statistics, x=images.x)
 model, snapshot = Slow(), Snapshot(30 if profile == "full" else 1)
 history = fit(
     model,
@@ -174,6 +177,7 @@ def test_a_large_run_is_over_in_seconds_and_its_hours_are_known(
     # Two times 1,000 steps of 0.25 s; the validation at four of them and two passes, all of 2,000 ms.
     assert found.hours * 3600 == pytest.approx(2 * 250 + 6 * 2, rel=0.5)
     assert not (root / "runs").exists(), "checkpoints are those of real runs"
+    assert not list((cache_folder() / "zoo").glob("channel_statistics-*")), "and so is what they share"
     assert sorted(path.name for path in (root / FOLDER).iterdir()) == ["rehearsal.json"]
 
 
