@@ -81,16 +81,14 @@ def test_a_walk_goes_on_from_the_picture_that_was_asked_about(monkeypatch) -> No
     assert torch.allclose(places[-1], oracle.best, atol=1e-6)
 
 
-def test_the_order_of_budgets_changes_nothing() -> None:
-    """Originals stop one after the other; those that go on draw what they would have drawn alone."""
+def test_those_that_go_on_do_not_notice_who_has_stopped() -> None:
     results = []
-    for budget in ([200, 200, 200], [200, 70, 110]):
+    for budget in ([150, 150, 150], [150, 70, 150]):
         _, _, oracle = victim(3, torch.tensor(budget))
         biased_boundary_attack(oracle, 3, **ALL)
         assert oracle.asked.tolist() == budget
-        results.append(oracle.distances([70, 110, 200]))
-    assert torch.equal(results[0][:, 0], results[1][:, 0])
-    assert torch.equal(results[0][0, 1:], results[1][0, 1:])
+        results.append(oracle.best[[0, 2]])
+    assert torch.equal(*results)
 
 
 def test_an_image_is_attacked_the_same_in_any_company() -> None:
