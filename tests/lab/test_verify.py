@@ -214,11 +214,19 @@ def test_of_the_first_seed_a_picture_is_kept_and_of_others_a_hash(book: Path) ->
     (book / FOLDER / "seed-1-R1.png").unlink()
     change(book, "sheets", {"R1": f"- {known}"})
     assert (called("--strict").exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; fresh\n")
-    change(book, "sheets", {"R1": "-"})
+    change(book, "sheets", {"R1": "- "})
     assert f"{FOLDER}/seed-1.json: has no hash of its picture of R1\n" in called().output
     change(book, "sheets", {"R1": f"- {known}"}, seed=0)
     (book / FOLDER / "seed-0-R1.png").unlink()
     assert f"{FOLDER}/seed-0.json: keeps no picture of R1: those of seed 0 are kept\n" in called().output
+
+
+def test_the_name_of_a_picture_may_have_blanks(book: Path) -> None:
+    (book / FOLDER / "seed-0-R1.png").rename(book / FOLDER / "seed-0-R1 of a plane.png")
+    (book / FOLDER / "seed-1-R1.png").unlink()
+    change(book, "sheets", {"R1 of a plane": f"seed-0-R1 of a plane.png {PICTURE}"}, seed=0)
+    change(book, "sheets", {"R1 of a plane": f"- {PICTURE}"})
+    assert (called("--strict").exit_code, called().output) == (0, "p00 laptop: seeds 0, 1; fresh\n")
 
 
 def test_the_pictures_of_a_chapter_have_a_limit_together(book: Path) -> None:
