@@ -33,7 +33,7 @@ from labkit.compress.lq.quantizer import (
     squared_error,
     start,
 )
-from labkit.compress.lq.sparse import shrunk_step, soft, sparse_step
+from labkit.compress.lq.sparse import shrunk_step, soft, sparse, sparse_step
 from labkit.compress.lq.watching import BasisMoved
 from labkit.errors import LabkitError
 from labkit.models.resnet import ResNet
@@ -301,15 +301,13 @@ def test_soft_threshold_and_the_support_it_chooses() -> None:
     basis, book = started(x, 3)
     basis = qem(x, basis, book, 50)
     alive = torch.ones(4, 3, dtype=torch.bool)
-    for _ in range(30):
-        basis, alive = sparse_step(x, encode(x, basis, book), basis, book, alive, 0.5)
+    basis, alive = sparse(x, basis, book, alive, 0.5, 30)
     # of a Gaussian's (0.30, 0.61, 1.16), the first is below 0.5 * 0.80 and the others, fitted again, are not
     assert alive.sum(1).tolist() == [2, 2, 2, 2]
     assert (basis[~alive] == 0).all()
     two = qem(x, started(x, 2)[0], codebook(2, signed=True), 50)
     assert torch.allclose(basis[alive].view(4, 2), two, rtol=0.05)
-    for _ in range(30):
-        basis, alive = sparse_step(x, encode(x, basis, book), basis, book, alive, 50.0)
+    basis, alive = sparse(x, basis, book, alive, 50.0, 30)
     assert alive.sum(1).tolist() == [1, 1, 1, 1]  # the largest always lives
     assert torch.allclose(basis.sum(1), x.abs().mean(1), rtol=1e-3)
     back, still = sparse_step(x, encode(x, basis, book), basis, book, alive, 0.0)
@@ -338,6 +336,35 @@ def test_zeros_are_exact_in_training() -> None:
     assert (quantizer.basis[dead] == 0).all()
     for kernel, living in zip(values.flatten(1), quantizer.alive.sum(1), strict=True):
         assert len(kernel.unique()) <= 2**living
+
+
+def test_a_sparse_basis_begins_where_it_would_settle() -> None:
+    weight = gaussian(6, 40, 3, 3)
+    quantizer = WeightQuantizer(weight, 3, strength=0.5).train()
+    basis, alive = quantizer.basis.clone(), quantizer.alive.clone()
+    assert alive.sum(1).tolist() == [2] * 6
+    for _ in range(20):
+        quantizer(weight)
+    assert torch.equal(quantizer.alive, alive)
+    assert torch.allclose(quantizer.basis, basis, rtol=1e-3)
+
+
+def test_each_filter_has_the_bits_it_is_given() -> None:
+    weight, bits = gaussian(5, 8, 3, 3), [2, 1, 3, 1, 2]
+    quantizer = WeightQuantizer(weight, bits).train()
+    for row, many in enumerate(bits):  # as if it were alone
+        alone = WeightQuantizer(weight[row : row + 1], many).basis
+        assert torch.equal(quantizer.basis[row, :many], alone[0])
+        assert (quantizer.basis[row, many:] == 0).all()
+    for _ in range(10):
+        values = quantizer(1.3 * weight)
+    assert quantizer.alive.sum(1).tolist() == bits
+    assert (quantizer.basis[~quantizer.alive] == 0).all()
+    assert [len(kernel.unique()) for kernel in values.flatten(1)] == [2**many for many in bits]
+    alone = WeightQuantizer(weight[:1], 2).train()
+    for _ in range(10):
+        alone(1.3 * weight[:1])
+    assert torch.allclose(quantizer.basis[0, :2], alone.basis[0], rtol=1e-4)
 
 
 def test_codes_come_back_from_bytes() -> None:

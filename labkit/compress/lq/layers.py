@@ -21,7 +21,7 @@ from labkit.compress.lq.quantizer import (
     start,
     thresholds,
 )
-from labkit.compress.lq.sparse import sparse_step
+from labkit.compress.lq.sparse import sparse, sparse_step
 from labkit.errors import LabkitError
 from labkit.models.parts import evaluating
 
@@ -33,23 +33,34 @@ SAMPLE = 2**16  # values of a batch that the basis of activations is fitted to
 class WeightQuantizer(nn.Module):
     """Puts weights (C_out, ...) on 2^bits levels, those of each output filter on its own.
 
-    In training mode the basis moves, after the step's weights were made with the old one, to 0.9 of it and
-    0.1 of what `fit` returns; in eval mode it stands still. The gradient passes straight. With a `strength`
-    above zero entries of the basis become zero and stay so (`sparse_step`); `alive` says which have not.
+    `bits` may name those of each filter; one with fewer than the most has zeros in its basis. In training
+    mode the basis moves, after the step's weights were made with the old one, to 0.9 of it and 0.1 of what
+    `fit` returns; in eval mode it stands still. The gradient passes straight. With a `strength` above zero
+    entries of the basis become zero (`sparse_step`), until it has settled already here; `alive` says which
+    have not, and a zero stays one.
     """
 
     basis: Tensor
     alive: Tensor
     book: Tensor
 
-    def __init__(self, weight: Tensor, bits: int, *, fit: Fit = least_squares, strength: float = 0.0) -> None:
+    def __init__(
+        self, weight: Tensor, bits: int | Sequence[int], *, fit: Fit = least_squares, strength: float = 0.0
+    ) -> None:
         super().__init__()
         self.fit, self.strength = fit, strength
-        x, book = weight.detach().flatten(1).float(), codebook(bits, signed=True).to(weight.device)
-        first = start(x.square().mean(1).sqrt(), bits, signed=True)
-        self.register_buffer("basis", qem(x, first, book, ROUNDS, fit))
-        self.register_buffer("alive", torch.ones_like(first, dtype=torch.bool))
-        self.register_buffer("book", book, persistent=False)
+        x = weight.detach().flatten(1).float()
+        each = torch.as_tensor(bits, device=x.device).expand(len(x))
+        most = int(each.max())
+        self.register_buffer("basis", x.new_zeros(len(x), most))
+        self.register_buffer("alive", torch.arange(most, device=x.device) < each.unsqueeze(1))
+        self.register_buffer("book", codebook(most, signed=True).to(x.device), persistent=False)
+        for many in each.unique().tolist():
+            rows, book = each == many, codebook(many, signed=True).to(x.device)
+            first = start(x[rows].square().mean(1).sqrt(), many, signed=True)
+            self.basis[rows, :many] = qem(x[rows], first, book, ROUNDS, fit)
+        if strength:
+            self.basis, self.alive = sparse(x, self.basis, self.book, self.alive, strength, ROUNDS)
 
     def codes(self, weight: Tensor) -> Tensor:
         """Return the codes of `weight`, (C_out, N)."""
@@ -66,7 +77,7 @@ class WeightQuantizer(nn.Module):
 
     @torch.no_grad()
     def _follow(self, x: Tensor, codes: Tensor) -> None:
-        if self.strength:
+        if self.strength or not self.alive.all():
             fitted, alive = sparse_step(x, codes, self.basis, self.book, self.alive, self.strength)
             self.alive.copy_(alive)
         else:
@@ -164,7 +175,7 @@ def quantized_layers(model: nn.Module) -> list[LQConv2d]:
 
 def quantize_network(
     model: nn.Module,
-    weight_bits: int | Sequence[int],
+    weight_bits: int | Sequence[int | Sequence[int]],
     activation_bits: int | None = None,
     *,
     fit: Fit = least_squares,
@@ -172,9 +183,9 @@ def quantize_network(
 ) -> nn.Module:
     """Return a copy of `model` with all convolutions but the first quantised; linear layers are not, either.
 
-    `weight_bits` may name the bits of each of those convolutions. Activations stay as they are without
-    `activation_bits`; give them a first basis by `calibrate`. Raises LabkitError where there is nothing to
-    quantise, or the bits are of another number of layers.
+    `weight_bits` may name the bits of each of those convolutions, or even of each of its filters. Activations
+    stay as they are without `activation_bits`; give them a first basis by `calibrate`. Raises LabkitError
+    where there is nothing to quantise, or the bits are of another number of layers.
     """
     model = copy.deepcopy(model)
     found = list(_places(model))[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from labkit.compress.lq.quantizer import least_squares
+from labkit.compress.lq.quantizer import encode, least_squares
 
 
 def soft(v: Tensor, threshold: Tensor) -> Tensor:
@@ -27,6 +27,15 @@ def sparse_step(
     largest = torch.zeros_like(alive).scatter(1, size.argmax(1, keepdim=True), True)
     alive = alive & (kept | largest)
     return least_squares(x, codes, basis * alive, book, alive), alive
+
+
+def sparse(
+    x: Tensor, basis: Tensor, book: Tensor, alive: Tensor, strength: float, rounds: int
+) -> tuple[Tensor, Tensor]:
+    """Return basis and living entries after `rounds` of B-step and `sparse_step`."""
+    for _ in range(rounds):
+        basis, alive = sparse_step(x, encode(x, basis, book), basis, book, alive, strength)
+    return basis, alive
 
 
 def shrunk_step(x: Tensor, codes: Tensor, basis: Tensor, book: Tensor, strength: float) -> Tensor:
