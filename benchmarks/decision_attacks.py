@@ -61,8 +61,8 @@ class Asked(nn.Module):
 
 
 def ours(oracle: Oracle) -> None:
-    """Attack with labkit."""
-    hop_skip_jump(oracle, torch.initial_seed())
+    """Attack with labkit, with probes as long as those of ART."""
+    hop_skip_jump(oracle, torch.initial_seed(), probe=0.01)
 
 
 def by_foolbox(oracle: Oracle, ids: Tensor | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from math import pi
 
 import torch
@@ -13,6 +14,19 @@ from labkit.data.images import Images, fingerprint
 from labkit.randomness import stream
 
 _UNIFORM, _GAUSSIAN, _TEXTURES = (2**33 + k for k in range(3))  # streams of their own
+
+# The classes of Tiny ImageNet that are kinds of CIFAR-10.
+# fmt: off
+TINY_IN_CIFAR10 = frozenset((
+    "n02814533", "n03100240", "n03670208", "n03977966", "n04285008",  # beach wagon to sports car
+    "n03796401",  # moving van
+    "n03447447", "n03662601",  # gondola, lifeboat
+    "n01855672", "n02002724", "n02056570", "n02058221",  # goose, stork, penguin, albatross
+    "n02123045", "n02123394", "n02124075",  # cats
+    "n02085620", "n02094433", "n02099601", "n02099712", "n02106662", "n02113799",  # dogs
+    "n01641577", "n01644900",  # frogs
+))
+# fmt: on
 
 
 def uniform_noise(n: int, seed: int) -> Images:
@@ -66,6 +80,14 @@ def apart(images: Images, *others: Images) -> Images:
     if len(kept) == len(images):
         return images
     return images.take(torch.tensor(kept, device=images.y.device), f"{len(kept)} that judge nothing")
+
+
+def without(images: Images, classes: Collection[str]) -> Images:
+    """Return those of `images` that are of none of the `classes`; they may name some it does not have."""
+    kept = [k for k, label in enumerate(images.y.tolist()) if images.classes[label] not in classes]
+    if len(kept) == len(images):
+        return images
+    return images.take(torch.tensor(kept, device=images.y.device), f"{len(kept)} of other classes")
 
 
 def _drawn(name: str, values: Tensor) -> Images:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labkit.data.batches import Batch, Batches
+from labkit.data.images import Images
 from labkit.training.fit import Loss
 
 OUTLIER = -1
@@ -37,6 +38,23 @@ class Joint:
             torch.cat([known.y, torch.full_like(other.y, OUTLIER)]),
             torch.cat([known.index, other.index]),
         )
+
+
+def in_turn(images: Images, n: int) -> Images:
+    """Return the first `n` of `images` taken from its classes in turn: of k classes, n // k each or one more.
+
+    As far as there are so many: a class that has no more is passed over. In each turn classes come as their
+    first images do.
+    """
+    labels = images.y.tolist()
+    place = {label: k for k, label in enumerate(dict.fromkeys(labels))}
+    taken = [0] * len(place)
+    turns = []
+    for label in labels:
+        turns.append((taken[place[label]], place[label]))
+        taken[place[label]] += 1
+    order = sorted(range(len(labels)), key=turns.__getitem__)[:n]
+    return images.take(torch.tensor(order, device=images.y.device), f"{len(order)} in turn")
 
 
 def to_uniform(logits: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def msp(logits: Tensor) -> Tensor:
 
 
 def odin(logits: Tensor, temperature: float = 1000.0) -> Tensor:
-    """Return the largest probability at a temperature (Liang et al. 2018); `uphill` has ODIN's other half."""
+    """Return the largest probability at a temperature (Liang et al. 2018); its other half is `uphill`."""
     return (logits.double() / temperature).softmax(1).amax(1)
 
 
@@ -45,29 +45,38 @@ def mean_gap(logits: Tensor) -> Tensor:
 SCORES: Mapping[str, Score] = MappingProxyType({"MSP": msp, "ODIN": odin, "Energy": energy})
 
 
-def uphill(model: nn.Module, x: Tensor, epsilon: float, temperature: float = 1000.0) -> Tensor:
-    """Return `x` moved so that the model is surer of its class: ODIN's input preprocessing.
+def uphill(model: nn.Module, x: Tensor, temperature: float = 1000.0) -> Tensor:
+    """Return the direction in which the model becomes surer of its class: -1, 0 or 1 a pixel.
 
-    Pixels 0..255, (B, C, H, W), each moved by 255 `epsilon`: `epsilon` is in units of the pixels' range,
-    as in the paper. As in its authors' code the result is not clipped. The model's mode is left as it is.
+    Pixels 0..255, (B, C, H, W). The model's mode is left as it is. Source: Liang et al. 2018.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         logits = model(x) / temperature
         loss = F.cross_entropy(logits, logits.argmax(1), reduction="sum")
         [gradient] = torch.autograd.grad(loss, x)
-    return x.detach() - 255 * epsilon * gradient.sign()
+    return -gradient.sign()
 
 
 def moved_logits(
-    model: nn.Module, images: Images, transforms: Sequence[Transform], epsilon: float, size: int = 250
-) -> Tensor:
-    """Return the logits of `model` in eval mode on images moved `uphill` first, (N, classes)."""
-    parts = []
+    model: nn.Module,
+    images: Images,
+    transforms: Sequence[Transform],
+    epsilons: Sequence[float],
+    size: int = 250,
+) -> list[Tensor]:
+    """Return logits of `model` in eval mode, (N, classes), on images moved `uphill` by each of `epsilons`.
+
+    An epsilon is in units of the pixels' range, as in the paper: pixels move by 255 times as much. As in its
+    authors' code the result is not clipped.
+    """
+    parts: list[list[Tensor]] = [[] for _ in epsilons]
     with evaluating(model):
         for start in range(0, len(images), size):
             x = apply(transforms, images.x[start : start + size], Generator())
-            x = uphill(model, x.contiguous(memory_format=torch.channels_last), epsilon)
+            x = x.contiguous(memory_format=torch.channels_last)
+            direction = uphill(model, x)
             with torch.no_grad():
-                parts.append(model(x))
-    return torch.cat(parts)
+                for part, epsilon in zip(parts, epsilons, strict=True):
+                    part.append(model(x + 255 * epsilon * direction))
+    return [torch.cat(part) for part in parts]

@@ -9,6 +9,7 @@ import torch
 from linear_victim import Plane, images, seen
 from torch import nn
 
+from labkit.adversarial.black_box import biased_boundary
 from labkit.adversarial.black_box.biased_boundary import biased_boundary_attack, proposed
 from labkit.adversarial.black_box.distance import length
 from labkit.adversarial.black_box.oracle import Oracle
@@ -46,9 +47,9 @@ def test_it_comes_near_the_plane_and_what_it_keeps_is_adversarial(biases) -> Non
 
 
 @pytest.mark.parametrize("biases", [WITHOUT, ALL], ids=["without", "all"])
-def test_questions_are_eight_bit_pictures_and_never_farther_than_the_last_success(biases) -> None:
+def test_with_levels_questions_are_such_pictures_and_walks_go_on_from_what_was_asked(biases) -> None:
     _, _, oracle = victim(1, 300)
-    biased_boundary_attack(oracle, 1, **biases)
+    biased_boundary_attack(oracle, 1, **biases, levels=256)
     first = next(k for k, (_, _, found) in enumerate(oracle.log) if found.any()) + 11  # blended by then
     walk = oracle.log[first:]
     reached = torch.inf
@@ -61,6 +62,33 @@ def test_questions_are_eight_bit_pictures_and_never_farther_than_the_last_succes
         assert far < reached * 1.006  # a proposal steps inwards; rounding to 8 bits can undo that
         reached = min(reached, far) if found.item() else reached
     assert reached < torch.inf
+
+
+def test_a_walk_goes_on_from_the_picture_that_was_asked_about(monkeypatch) -> None:
+    _, _, oracle = victim(1, 300)
+    places = []
+
+    def watched(originals, source, *rest):
+        places.append(originals - source)
+        return proposed(originals, source, *rest)
+
+    monkeypatch.setattr(biased_boundary, "proposed", watched)
+    biased_boundary_attack(oracle, 1, **WITHOUT, levels=32)
+    assert not torch.equal(places[-1], places[0])
+    for place in places:
+        moved = not torch.allclose(place, places[0], atol=1e-5)
+        assert not moved or torch.allclose(place * 31, (place * 31).round(), atol=1e-4)
+    assert torch.allclose(places[-1], oracle.best, atol=1e-6)
+
+
+def test_those_that_go_on_do_not_notice_who_has_stopped() -> None:
+    results = []
+    for budget in ([150, 150, 150], [150, 70, 150]):
+        _, _, oracle = victim(3, torch.tensor(budget))
+        biased_boundary_attack(oracle, 3, **ALL)
+        assert oracle.asked.tolist() == budget
+        results.append(oracle.best[[0, 2]])
+    assert torch.equal(*results)
 
 
 def test_an_image_is_attacked_the_same_in_any_company() -> None:
@@ -104,17 +132,17 @@ def test_a_proposal_that_leaves_the_box_is_put_back_on_the_sphere() -> None:
 
 def test_perlin_noise_has_length_one_and_is_new_each_time() -> None:
     perlin = Perlin(3, 32, 5)
-    draws = [torch.Generator().manual_seed(k) for k in range(20)]
-    noise = perlin(draws)
+    draw = torch.Generator().manual_seed(0)
+    noise = perlin(draw, 20)
     assert noise.shape == (20, 3, 32, 32)
     assert torch.allclose(noise.flatten(1).norm(dim=1), torch.ones(20))
     assert not torch.allclose(noise[:, 0], noise[:, 1], atol=1e-3)
-    assert not torch.allclose(noise, perlin(draws), atol=1e-3)
+    assert not torch.allclose(noise, perlin(draw, 20), atol=1e-3)
 
 
 @pytest.mark.parametrize("frequency", [2, 5])
 def test_perlin_noise_has_low_frequencies_only(frequency: int) -> None:
-    noise = Perlin(1, 32, frequency)([torch.Generator().manual_seed(k) for k in range(200)])[:, 0]
+    noise = Perlin(1, 32, frequency)(torch.Generator().manual_seed(0), 200)[:, 0]
     power = torch.fft.fft2(noise).abs().square().mean(0)
     at = torch.fft.fftfreq(32, 1 / 32).abs()
     low = (at[:, None] <= 2 * frequency) & (at <= 2 * frequency)

@@ -15,7 +15,15 @@ from scipy.io import savemat
 
 from labkit.data.embedded.digits import digits
 from labkit.data.images import Images
-from labkit.data.outliers import apart, gaussian_noise, in_form, textures, uniform_noise
+from labkit.data.outliers import (
+    TINY_IN_CIFAR10,
+    apart,
+    gaussian_noise,
+    in_form,
+    textures,
+    uniform_noise,
+    without,
+)
 from labkit.data.sources.outliers import TEXTURES, TINY_IMAGENET, picture_folder
 from labkit.data.sources.registry import SOURCES
 from labkit.errors import LabkitError
@@ -158,3 +166,13 @@ def test_a_folder_without_good_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(encoded(COLOURS[0], "PNG")[:200])
     with pytest.raises(LabkitError, match=r"torn\.png is no picture"):
         picture_folder(tmp_path)
+
+
+def test_classes_can_be_left_out() -> None:
+    images = Images("few", torch.zeros(4, 3, 2, 2), torch.tensor([0, 2, 1, 2]), ("a", "b", "c"), "few")
+    left = without(images, {"c", "unknown"})
+    assert left.y.tolist() == [0, 1]
+    assert left.classes == images.classes
+    assert without(images, {"unknown"}) is images
+    assert set(TINY_IMAGENET) >= TINY_IN_CIFAR10
+    assert len(TINY_IN_CIFAR10) == 23

@@ -68,9 +68,13 @@ class Browser:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until fonts are there and what scripts have changed is drawn."""
+        """Wait until fonts are there and what scripts have changed is drawn.
+
+        A busy machine's headless Chromium now and then draws no frame until it is asked for something else:
+        ten seconds are enough to wait for one.
+        """
         self.driver.execute_async_script(
-            "const done = arguments[0]; document.fonts.ready.then(() =>"
+            "const done = arguments[0]; setTimeout(done, 10_000); document.fonts.ready.then(() =>"
             " requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))"
         )
 

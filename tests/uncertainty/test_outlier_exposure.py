@@ -13,7 +13,7 @@ from labkit.data.vision import torchvision  # noqa: F401  pytorch_ood imports it
 from labkit.measure.detection import detection
 from labkit.randomness import stream
 from labkit.training.fit import Loss, fit
-from labkit.uncertainty.outlier_exposure import OUTLIER, Joint, energy_margins, exposure, to_uniform
+from labkit.uncertainty.outlier_exposure import OUTLIER, Joint, energy_margins, exposure, in_turn, to_uniform
 from labkit.uncertainty.plane import SECTORS, blobs, ring, trained
 from labkit.uncertainty.scores import msp
 
@@ -98,6 +98,15 @@ def test_a_joint_batch_keeps_images_and_outliers_apart() -> None:
         assert set(found.y[:3].tolist()) <= {0, 1}
         again = joint.batch(step)
         assert torch.equal(found.index, again.index)
+
+
+def test_classes_give_images_in_turn() -> None:
+    y = torch.tensor([3, 3, 3, 1, 3, 1, 2])
+    images = Images("few", torch.arange(7).view(7, 1, 1, 1), y, tuple("abcd"), "few")
+    assert in_turn(images, 3).x.flatten().tolist() == [0, 3, 6], "one of each"
+    assert in_turn(images, 6).x.flatten().tolist() == [0, 3, 6, 1, 5, 2], "2 has no more"
+    assert len(in_turn(images, 9)) == 7
+    assert in_turn(images, 3).fingerprint != in_turn(images, 4).fingerprint
 
 
 def test_fit_takes_joint_batches() -> None:

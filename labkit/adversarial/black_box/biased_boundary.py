@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -10,10 +12,10 @@ from labkit.adversarial.black_box.distance import length, per_image
 from labkit.adversarial.black_box.oracle import Oracle
 from labkit.adversarial.black_box.perlin import Perlin
 from labkit.adversarial.black_box.sphere import across, unit, white
+from labkit.adversarial.black_box.stock import Stock
 from labkit.adversarial.black_box.surrogate import POINTS, gradients
 
 PULL = 0.3  # share of the surrogate's gradient in a direction
-EIGHT_BIT = 255
 
 
 def biased_boundary_attack(
@@ -23,17 +25,19 @@ def biased_boundary_attack(
     frequency: int | None = 5,
     mask: bool = True,
     surrogate: nn.Module | None = None,
+    levels: int | None = None,
     spherical_step: float = 0.2,
-    source_step: float = 0.01,
+    source_step: float = 0.005,
     proposals: int = 50,
     images: Tensor | None = None,
 ) -> None:
     """Attack all originals of `oracle` in L2 until their budgets are spent; it keeps what was found.
 
     Each original has a picture on the adversarial side. A proposal moves that around the original by
-    `spherical_step` of the distance and towards it by `source_step`, is rounded to 8 bits and asked about; it
-    takes the picture's place if it is adversarial and nearer. Over `proposals` failures at one place the
-    steps shrink from 1.3 of their size to 0.3; then they begin anew.
+    `spherical_step` of the distance and towards it by `source_step`; it takes the picture's place if it is
+    adversarial and nearer. Over `proposals` failures at one place the steps shrink from 1.3 of their size to
+    0.3; then they begin anew. With `levels` every proposal is rounded to so many levels of a pixel, 256 in
+    the authors' code.
 
     Three biases shape where a proposal goes, each of which can be left out: Perlin noise of `frequency` cells
     a side in place of white noise, a `mask` of where the picture differs from its original, and, in every
@@ -42,31 +46,35 @@ def biased_boundary_attack(
     """
     draws = generators(oracle, seed)
     x, ids = start(oracle, draws, images)
-    shape = x.shape[1:]
-    perlin = Perlin(shape[0], shape[1], frequency, x.device) if frequency else None
-    failures = torch.zeros_like(ids)
+    shape, device = x.shape[1:], x.device
+    noise = Stock(
+        Perlin(shape[0], shape[1], frequency, device) if frequency else partial(white, shape), draws
+    )
+    pick = Stock(lambda draw, n: torch.randint(POINTS, (n,), generator=draw, device=device), draws)
+    failures, left = torch.zeros_like(ids), oracle.left[ids]
     pulls = x.new_zeros(len(x), POINTS, *shape)
-    while (going := oracle.left[ids] > 0).any():
-        x, ids, failures, pulls = x[going], ids[going], failures[going], pulls[going]
-        own = [draws[i] for i in ids.tolist()]
+    ends = {0, *left.tolist()}
+    for step in range(max(ends)):
+        if step in ends:
+            going = left > step
+            x, ids, failures, pulls, left = (part[going] for part in (x, ids, failures, pulls, left))
         originals = oracle.originals[ids]
         source = originals - x
         relief = _relief(source) if mask else None
-        noise = perlin(own) if perlin else torch.stack([white(shape, draw) for draw in own])
-        direction = unit(_weighted(across(noise, unit(source)), relief))
+        direction = unit(_weighted(across(noise(ids), unit(source)), relief))
         if surrogate is not None:
-            for i in _few((failures == 0).nonzero().flatten(), oracle.batch // POINTS):
-                news = [own[k] for k in i.tolist()]
-                classes = oracle.classes[ids[i]]
-                pulls[i] = gradients(surrogate, x[i], source[i], classes, news, targeted=oracle.targeted)
-            one = torch.stack([torch.randint(POINTS, (), generator=draw, device=x.device) for draw in own])
-            pull = unit(_weighted(pulls[torch.arange(len(x), device=x.device), one], relief))
+            for i in _few((failures == 0).nonzero().flatten(), max(1, oracle.batch // POINTS)):
+                owners = ids[i]
+                own, classes = [draws[k] for k in owners.tolist()], oracle.classes[owners]
+                pulls[i] = gradients(surrogate, x[i], source[i], classes, own, targeted=oracle.targeted)
+            pull = unit(_weighted(pulls[torch.arange(len(x), device=device), pick(ids)], relief))
             pulled = unit((1 - PULL) * direction + PULL * pull)
             direction = torch.where(per_image(failures % 2 == 0, x), pulled, direction)
         scale = 1.3 - failures / proposals
         candidate = proposed(originals, source, direction, spherical_step * scale, source_step * scale)
-        found = oracle.ask((candidate * EIGHT_BIT).round() / EIGHT_BIT, ids)
-        better = found & (length(candidate - originals) < length(source))
+        if levels is not None:
+            candidate = (candidate * (levels - 1)).round() / (levels - 1)
+        better = oracle.ask(candidate, ids) & (length(candidate - originals) < length(source))
         x = torch.where(per_image(better, x), candidate, x)
         failures = torch.where(better, 0, (failures + 1) % proposals)
 

@@ -21,18 +21,19 @@ SPARE = 8  # queries kept for halving the last step
 
 
 def hop_skip_jump(
-    oracle: Oracle, seed: int, *, probe: float = 0.01, first: int = 100, images: Tensor | None = None
+    oracle: Oracle, seed: int, *, probe: float | None = None, first: int = 100, images: Tensor | None = None
 ) -> None:
     """Attack all originals of `oracle` at once until their budgets are spent; it keeps what was found.
 
     Each round bisects to the boundary, asks about `first` sqrt(round) random probes there, and steps along
     the normal that the answers give (L-infinity: along its signs). `probe` is the length of the probes as a
-    share of the distance: 1 / d in the authors' code, 0.01 in ART, where a picture has d numbers. Starts from
-    `images`, 0..1, or from noise. Every original has random numbers of its own, which follow from `seed` and
-    its place among the originals.
+    share of the distance: 1 / d, as in the authors' code, unless another is given (0.01 in ART), where a
+    picture has d numbers. Starts from `images`, 0..1, or from noise. Every original has random numbers of its
+    own, which follow from `seed` and its place among the originals.
     """
     draws, norm = generators(oracle, seed), oracle.norm
     size = oracle.originals[0].numel()
+    probe = 1 / size if probe is None else probe
     tolerance = probe / (math.sqrt(size) if norm == "L2" else size)
     back = bisections(tolerance)
     x, ids = start(oracle, draws, images)
@@ -57,8 +58,8 @@ def estimated_normal(found: Tensor, probes: Tensor) -> Tensor:
     (B,), says are adversarial and -1 for the others; without the mean if they all agree.
     """
     phi = found.to(probes.dtype) * 2 - 1
-    if found.any() and not found.all():
-        phi -= phi.mean()
+    mean = phi.mean()
+    phi -= torch.where(mean.abs() < 1, mean, 0)
     return F.normalize(phi @ probes, dim=0)
 
 
@@ -67,10 +68,12 @@ def normals(
 ) -> Tensor:
     """Return the normal of the boundary at each of `x`, estimated from so many `probes` of length `delta`."""
     found, together = [], max(1, oracle.batch // max(probes))
-    for rows in torch.arange(len(x), device=x.device).split(together):
-        clouds = [_cloud(x[i], float(delta[i]), probes[i], draws[int(ids[i])], oracle.norm) for i in rows]
-        counts = [len(cloud) for cloud in clouds]
-        asked = ids[rows].repeat_interleave(torch.tensor(counts, device=x.device))
+    own = [draws[i] for i in ids.tolist()]
+    for at in range(0, len(x), together):
+        rows = range(at, min(at + together, len(x)))
+        clouds = [_cloud(x[i], delta[i], probes[i], own[i], oracle.norm) for i in rows]
+        counts = [probes[i] for i in rows]
+        asked = torch.cat([ids[i].expand(probes[i]) for i in rows])
         answers = oracle.ask(torch.cat(clouds), asked).split(counts)
         for i, cloud, answer in zip(rows, clouds, answers, strict=True):
             # What was asked about is the clipped picture, so that is what the answer is about.
@@ -96,7 +99,7 @@ def stepped(oracle: Oracle, x: Tensor, ids: Tensor, direction: Tensor, step: Ten
     return moved
 
 
-def _cloud(x: Tensor, delta: float, probes: int, draw: Generator, norm: Norm) -> Tensor:
+def _cloud(x: Tensor, delta: Tensor, probes: int, draw: Generator, norm: Norm) -> Tensor:
     """Return `probes` pictures at distance `delta` (L2) from `x`, clipped to 0..1."""
     cloud = torch.empty(probes, *x.shape, device=x.device)
     cloud = cloud.normal_(generator=draw) if norm == "L2" else cloud.uniform_(-1, 1, generator=draw)

@@ -110,9 +110,10 @@ class Oracle:
         Infinite where it never had.
         """
         queries = torch.full_like(self.distance, torch.inf)
-        for ids, at, found in self._events:
-            near = (found <= distance) & queries[ids].isinf()
-            queries[ids[near]] = at[near].float()
+        if self._events:
+            ids, at, found = (torch.cat(parts) for parts in zip(*self._events, strict=True))
+            near = found <= distance
+            queries.scatter_reduce_(0, ids[near], at[near].float(), "amin")
         return queries
 
     def _adversarial(self, x: Tensor, ids: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Generator, Tensor
 
@@ -24,11 +22,11 @@ class Perlin:
         self.shape, self.points = (channels, side, side), (frequency + 1) ** 2
         self.directions, self.basis = DIRECTIONS.to(device), _basis(side, frequency).to(device)
 
-    def __call__(self, draws: Sequence[Generator]) -> Tensor:
-        """Return a picture for each generator, (len(draws), channels, side, side)."""
-        channels, device = self.shape[0], self.basis.device
-        points = [torch.randint(4, (channels, self.points), generator=draw, device=device) for draw in draws]
-        noise = self.directions[torch.stack(points)].flatten(2) @ self.basis
+    def __call__(self, draw: Generator, count: int) -> Tensor:
+        """Return `count` pictures, (count, channels, side, side)."""
+        lattices = (count, self.shape[0], self.points)
+        chosen = torch.randint(4, lattices, generator=draw, device=self.basis.device)
+        noise = self.directions[chosen].flatten(2) @ self.basis
         return unit(noise.view(-1, *self.shape))
 
 

@@ -10,10 +10,9 @@ from torch import Generator, Tensor
 from labkit.adversarial.black_box.distance import length, per_image
 
 
-def white(shape: Sequence[int], draw: Generator) -> Tensor:
-    """Return a random direction of that shape, of length 1, all equally likely."""
-    noise = torch.randn(*shape, generator=draw, device=draw.device)
-    return noise.div_(noise.norm())
+def white(shape: Sequence[int], draw: Generator, count: int) -> Tensor:
+    """Return `count` random directions of that shape, of length 1, all equally likely."""
+    return unit(torch.randn(count, *shape, generator=draw, device=draw.device))
 
 
 def unit(direction: Tensor) -> Tensor:

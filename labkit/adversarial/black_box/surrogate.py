@@ -33,7 +33,7 @@ def gradients(
     """
     far = length(source)
     near = x + INSIDE * source
-    noise = torch.stack([torch.stack([white(x.shape[1:], draw) for _ in range(POINTS)]) for draw in draws])
+    noise = torch.stack([white(x.shape[1:], draw, POINTS) for draw in draws])
     radius = torch.stack([torch.rand((), generator=draw, device=x.device) for draw in draws]) * INSIDE * far
     points = (near[:, None] + per_image(radius, noise) * noise).flatten(0, 1).requires_grad_()
     with evaluating(surrogate), torch.enable_grad():
