@@ -139,6 +139,43 @@ def policies(policy: nn.Module, images: Images) -> Tensor:
     return logits(policy, images, [raw]) >= 0
 
 
+class PolicyWatch(Callback):
+    """Logs every `every` steps what the policy does with `images`, in eval mode.
+
+    `blocks` is the mean number of blocks kept, `accuracy` that of `chain` under the policy, `reward` the mean
+    reward, `policies` how many different ones there are. Blocks that `loss`, of a curriculum, does not free
+    are kept.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        chain: Chain,
+        images: Images,
+        gamma: float,
+        every: int,
+        loss: PolicyLoss | None = None,
+    ) -> None:
+        self.policy, self.chain, self.images = policy, chain, images
+        self.gamma, self.every, self.loss = gamma, every, loss
+
+    def on_step_end(self, training: Training) -> None:
+        """Compute and log all four when it is time."""
+        if (training.step + 1) % self.every:
+            return
+        keep = policies(self.policy, self.images)
+        if self.loss is not None:
+            keep = forced(keep, self.loss.free)
+        right = hits(self.chain, self.images, keep)
+        for name, value in (
+            ("blocks", keep.sum(1).double().mean()),
+            ("accuracy", right.double().mean()),
+            ("reward", reward(keep, right, self.gamma).mean()),
+            ("policies", torch.tensor(len(keep.unique(dim=0)))),
+        ):
+            training.history.log(name, training.step, value)
+
+
 def kept(counts: Tensor, order: Tensor) -> Tensor:
     """Return policies that keep `counts`, int (N,), blocks: given up are the first of `order`.
 

@@ -10,6 +10,8 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from labkit.adaptive.chain import Chain
+from labkit.data.augment import raw
+from labkit.data.images import Images
 from labkit.models.parts import evaluating
 from labkit.models.resnet import BasicBlock
 
@@ -58,3 +60,18 @@ def gradient_sizes(
         branches = torch.randperm(len(chain), generator=generator)[:length].tolist()
         sizes.append(along_path(chain, x, y, branches).flatten(1).norm(dim=1).mean().item())
     return sizes
+
+
+@torch.no_grad()
+def contributions(chain: Chain, images: Images) -> list[float]:
+    """Return the L2 norm of each block's branch over that of its shortcut, mean over images."""
+    found = []
+    with evaluating(chain):
+        state = chain.stem(raw(images.x, Generator()))
+        for block in chain.units:
+            assert isinstance(block, BasicBlock)
+            parts = branch(block, state), block.shortcut(state)
+            sizes = [part.flatten(1).norm(dim=1) for part in parts]
+            found.append((sizes[0] / sizes[1]).mean().item())
+            state = F.relu(parts[0] + parts[1])
+    return found
