@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
-from labkit.adaptive.chain import Chain, Program
+from labkit.adaptive.chain import Chain
 from labkit.data.augment import raw
 from labkit.data.images import Images
 
 
 @torch.no_grad()
-def recalibrated(chain: Chain, program: Program, images: Images, size: int = 125) -> Chain:
-    """Return a copy of `chain` whose running statistics are those of `program` on `images`.
+def recalibrated(chain: Chain, images: Images, keep: Tensor, size: int = 125) -> Chain:
+    """Return a copy of `chain` whose running statistics are those of `images` under the policies `keep`.
 
-    They are plain averages over batches of `size`. No weight changes; units that do not run keep theirs.
+    `keep`, bool (N, units), says which units run for which image. Statistics are plain averages over batches
+    of `size`. No weight changes, and units that never run keep their statistics.
     """
     new = copy.deepcopy(chain)
     new.train()
@@ -25,7 +26,7 @@ def recalibrated(chain: Chain, program: Program, images: Images, size: int = 125
             module.reset_running_stats()
             module.momentum = None  # a plain average
     for begin in range(0, len(images), size):
-        new.follow(new.stem(raw(images.x[begin : begin + size], Generator())), program)
+        new(raw(images.x[begin : begin + size], Generator()), keep[begin : begin + size])
     for old, module in zip(chain.modules(), new.modules(), strict=True):
         if isinstance(old, nn.BatchNorm2d) and isinstance(module, nn.BatchNorm2d):
             module.momentum = old.momentum
