@@ -16,6 +16,7 @@ from labkit.adaptive.blockdrop import (
     Curriculum,
     JointLoss,
     PolicyLoss,
+    PolicyWatch,
     explored,
     forced,
     hits,
@@ -188,6 +189,29 @@ def test_a_policy_finds_that_blocks_may_go_when_nothing_depends_on_them(chain: C
         loss=loss,
     )
     assert not policies(policy, same).any()
+
+
+def test_what_is_watched_is_what_the_policy_does_with_forced_blocks_kept(
+    chain: Chain, images: Images
+) -> None:
+    policy, training = Fixed(-0.4, -0.3, 0.8), Training({}, 10)
+    loss = PolicyLoss(chain, gamma=2.0)
+    loss.free = 2
+    watch = PolicyWatch(policy, chain, images, 2.0, 5, loss)
+    for training.step in range(10):
+        watch.on_step_end(training)
+    keep = torch.tensor([[True, False, True]]).expand(40, -1)
+    right = hits(chain, images, keep)
+    for name, value in {
+        "blocks": 2.0,
+        "accuracy": right.double().mean().item(),
+        "reward": reward(keep, right, 2.0).mean().item(),
+        "policies": 1.0,
+    }.items():
+        assert training.history.series(name) == ([4, 9], pytest.approx([value] * 2))
+    free = PolicyWatch(policy, chain, images, 2.0, 5)
+    free.on_step_end(training)
+    assert training.history.series("blocks")[1][-1] == 1
 
 
 def test_joint_training_moves_both_parts_each_by_its_own_loss(chain: Chain, images: Images) -> None:

@@ -21,7 +21,7 @@ from labkit.adaptive.chain import (
     shuffled,
     without,
 )
-from labkit.adaptive.paths import along_path, gradient_sizes, paths_of_length
+from labkit.adaptive.paths import along_path, contributions, gradient_sizes, paths_of_length
 from labkit.adaptive.recalibration import recalibrated
 from labkit.data.images import Images
 from labkit.errors import LabkitError
@@ -208,6 +208,21 @@ def test_sizes_are_norms_along_paths_of_that_length(images: Images) -> None:
     single = {along_path(three, x, y, {k}).flatten(1).norm(dim=1).mean().item() for k in range(3)}
     for size in gradient_sizes(three, x, y, 1, 5, draw):
         assert any(size == pytest.approx(one, rel=1e-5) for one in single)
+
+
+def test_a_block_contributes_what_its_branch_is_beside_its_skip(chain: Chain, images: Images) -> None:
+    found = contributions(chain, images)
+    fourth = chain.units[3]
+    assert isinstance(fourth, BasicBlock)
+    seen: list[Tensor] = []
+    hooks = [m.register_forward_hook(lambda _m, _x, y: seen.append(y)) for m in (fourth.bn2, fourth.shortcut)]
+    with torch.no_grad():
+        chain.model(images.x.float())
+    for hook in hooks:
+        hook.remove()
+    ratios = [(a.norm() / b.norm()).item() for a, b in zip(*seen, strict=True)]
+    assert found[3] == pytest.approx(sum(ratios) / 30, rel=1e-4)
+    assert len(found) == 6
 
 
 def test_recalibrated_statistics_are_those_of_images_that_run_a_unit(chain: Chain, images: Images) -> None:
