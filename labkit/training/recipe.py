@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from labkit.data.augment import flip, pad_crop, raw
@@ -69,3 +70,10 @@ def train(
         callbacks=[LearningRate(recipe.factor()), *callbacks],
         title=title,
     )
+
+
+def trained(model: nn.Module, images: Images, recipe: Recipe) -> dict[str, Tensor]:
+    """Return the weights that `train` would give `model`, with seed 0; `model` stays. For `lab.shared`."""
+    new = copy.deepcopy(model)
+    train(new, images, recipe, 0)
+    return dict(new.state_dict())

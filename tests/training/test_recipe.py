@@ -15,7 +15,7 @@ from labkit.data.images import Images
 from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.held_out import ValidationLoss
-from labkit.training.recipe import Recipe, train
+from labkit.training.recipe import Recipe, train, trained
 from labkit.training.snapshots import Snapshot, StartAt
 
 
@@ -68,6 +68,15 @@ def test_a_training_by_recipe_is_sgd_written_out(model: nn.Module, images: Image
     train(model, images, recipe, 3)
     for a, b in zip(model.parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_trained_weights_are_those_of_a_training(model: nn.Module, images: Images) -> None:
+    before, recipe = copy.deepcopy(model.state_dict()), Recipe(3, 0.1, batch=8)
+    found = trained(model, images, recipe)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    train(model, images, recipe, 0)
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+    assert any(not torch.equal(found[name], value) for name, value in before.items())
 
 
 def test_a_late_start_sees_the_schedule_and_the_batches_from_there_on(
