@@ -1,1 +1,1 @@
-"""Smaller networks: pruning masks, lottery tickets, sparsification."""
+"""Smaller networks: pruning masks, lottery tickets, quantisers, distillation."""
