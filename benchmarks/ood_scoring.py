@@ -86,7 +86,7 @@ def contests() -> dict[str, tuple[int, Contest, Contest]]:
         ),
         "images, ODIN": (
             IMAGES,
-            lambda: odin(moved_logits(model, images, [raw], EPSILON, BATCH), TEMPERATURE),
+            lambda: odin(moved_logits(model, images, [raw], [EPSILON], BATCH)[0], TEMPERATURE),
             loop(moved, gradients=True),
         ),
         "logits, MSP": (LOGITS, lambda: msp(f), lambda: -MaxSoftmax.score(f)),
