@@ -31,7 +31,7 @@ def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = 
 
     An interval that has no width as it is written is left out.
     """
-    points = scale == 100 and scale * max(map(abs, values)) >= 0.1
+    points = scale == 100 and scale * max(map(abs, values)) >= 0.05
 
     def text(value: float) -> str:
         form = ".1f" if points else ",.0f" if 999.5 <= abs(value) < 1e6 else ".3g"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from labkit.lab.record import Row
 from labkit.show.draw import bars, curves
@@ -82,8 +83,14 @@ def _chosen(rows: Sequence[Row], where: Mapping[str, Any] | None) -> list[Row]:
 
 
 def _scaled(axes: Axes, log: str) -> None:
-    for axis in log:
-        axes.set(**{f"{axis}scale": "log"})
+    for name in log:
+        axes.set(**{f"{name}scale": "log"})
+        low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
+        if high < 100 * low:  # powers of ten alone would be one tick or two
+            axis = axes.xaxis if name == "x" else axes.yaxis
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: Figure, place: Legend) -> None:

@@ -325,6 +325,8 @@ def test_a_disk_that_is_full_leaves_nothing_behind(book: Path, monkeypatch: pyte
 def test_values_are_told_with_interval_and_unit() -> None:
     assert with_interval((0.5, 0.4, 0.6), 100, "%") == "50.0 [40.0, 60.0]\u00a0%"
     assert with_interval((1.234,), 1, "") == "1.23"
+    assert with_interval((0.000625,), 100, "%") == "0.1\u00a0%"
+    assert with_interval((0.0003,), 100, "%") == "0.03\u00a0%"
     assert with_interval((2839.6, 999.9, 4679.4), 1, "steps") == "2,840 [1,000, 4,679]\u00a0steps"
     assert with_interval((1.234, 0.01234, 2e9), 1, "times") == "1.23 [0.0123, 2e+09]\u00a0times"
     assert with_interval((0.12341, 0.1234, 0.12342), 100, "%") == "12.3\u00a0%"

@@ -232,6 +232,17 @@ def test_lines_are_drawn_of_the_rows_that_are_chosen() -> None:
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["blur", "fog"]
 
 
+def test_a_logarithmic_axis_of_less_than_two_decades_has_numbers() -> None:
+    [axes] = made(lines("R1", x="x", y="y", by="kind", where={"severity": 2, "arm": "a"}, log="xy")).axes
+    axes.figure.draw_without_rendering()
+    [low, high] = axes.get_ylim()
+    shown = [
+        tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high
+    ]
+    assert shown == ["20", "50", "100"]
+    assert not any(tick.label1.get_text() for tick in axes.yaxis.get_minor_ticks())
+
+
 def test_columns_are_bars_of_the_rows_that_are_chosen() -> None:
     drawing = columns("R1", x="arm", ys=["y", "severity"], where={"kind": "fog", "x": 1, "severity": (2,)})
     figure = made(drawing)
