@@ -236,9 +236,7 @@ def test_a_logarithmic_axis_of_less_than_two_decades_has_numbers() -> None:
     [axes] = made(lines("R1", x="x", y="y", by="kind", where={"severity": 2, "arm": "a"}, log="xy")).axes
     axes.figure.draw_without_rendering()
     [low, high] = axes.get_ylim()
-    shown = [
-        tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high
-    ]
+    shown = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
     assert shown == ["20", "50", "100"]
     assert not any(tick.label1.get_text() for tick in axes.yaxis.get_minor_ticks())
 
