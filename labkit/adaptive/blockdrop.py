@@ -58,8 +58,8 @@ class PolicyLoss:
     """The loss of a policy network for a frozen `chain`: -(R(u) - R(greedy)) log p(u), mean over the batch.
 
     u is sampled, greedy keeps what has s >= 1/2; neither reward has a gradient. Less `entropy` times
-    -s log s, summed over blocks, as in the authors' code. Only the last `free` blocks may be left out;
-    `Curriculum` moves that number.
+    -s log s, summed over all blocks (in the authors' code of what is sampled from, not of s). Only the last
+    `free` blocks may be left out; `Curriculum` moves that number.
     """
 
     def __init__(self, chain: Chain, *, gamma: float, alpha: float = ALPHA, entropy: float = 0.1) -> None:

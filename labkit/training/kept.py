@@ -86,7 +86,7 @@ def _classes(values: Iterable[Any]) -> list[type]:
         if isinstance(value, nn.Module):
             left += value.children()
         elif dataclasses.is_dataclass(value):
-            left += [getattr(value, field.name) for field in dataclasses.fields(value)]
+            left += value.__dict__.values()
     return sorted(found, key=lambda each: each.__qualname__)
 
 
