@@ -60,8 +60,8 @@ def record_faults(path: Path, record: Record, chapter: Chapter, defaults: Mappin
 
 def pictures_faults(path: Path, record: Record) -> Iterator[tuple[Path, str]]:
     """Yield what is wrong with the pictures of the `record` in `path`, each with the path of the file."""
-    for table, sheet in record.sheets.items():
-        name, _, known = sheet.rpartition(" ")
+    for table in record.sheets:
+        name, known = record.picture(table)
         if name == "-":
             if record.seed == PICTURED:
                 yield path, f"keeps no picture of {table}: those of seed {PICTURED} are kept"

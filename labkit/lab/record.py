@@ -67,6 +67,11 @@ class Record:
     sheets: dict[str, str] = field(default_factory=dict)
     weights: list[dict[str, str]] = field(default_factory=list)  # of public networks, not trained here
 
+    def picture(self, table: str) -> tuple[str, str]:
+        """Return the file of the picture of `table`, whose name may have blanks, and its hash."""
+        name, _, known = self.sheets[table].rpartition(" ")
+        return name, known
+
     @property
     def machine(self) -> str:
         """The hardware in words."""

@@ -276,7 +276,7 @@ class Lab:
 
     def _recorded_picture(self, table: str) -> bytes:
         record = self.recorded[0]
-        name, _, known = record.sheets[table].rpartition(" ")
+        name, known = record.picture(table)
         path = self.chapter.root / "results" / record.chapter / record.profile / name
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest()[:16] != known:

@@ -98,7 +98,7 @@ class _Chapter:
             if RECORD.fullmatch(path.name):
                 if record := self._record(path):
                     made.append(record)
-                    named |= {sheet.rpartition(" ")[0] for sheet in record.sheets.values()}
+                    named |= {record.picture(table)[0] for table in record.sheets}
                 else:  # which pictures it names cannot be known
                     named |= {picture.name for picture in folder.glob(f"{path.stem}-*.png")}
         for path in files:
