@@ -23,11 +23,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from labkit.adversarial.black_box.oracle import Oracle
 from labkit.data.batches import Batch, Loader
 from labkit.data.images import Images
 from labkit.training import steps as engine
 from labkit.training.callbacks import Callback, Training
 from labkit.training.history import History
+from labkit.training.recipe import Recipe
 
 # Where chapters find what goes over images.
 PASSING = (
@@ -41,6 +43,7 @@ PASSING = (
 )
 LARGEST_KERNEL = 7
 WAITED = Path("/proc/thread-self/schedstat")
+QUERIES, FAR = 300, 0.05  # the latter: root of the mean square change of pixels 0..1
 WHOLE, ENOUGH = 5, 0.2  # steps of full size: at most so many, in about so many seconds
 
 
@@ -68,14 +71,19 @@ class Abridged:
     repeated until the history is as long as that of the whole training.
 
     A pass, that is a call which hands more than that many images to a network or to one of the functions
-    that measure or attack, sees two batches of `size`; its answer is repeated for all images.
+    that measure or attack, sees two batches of `size`; its answer is repeated for all images, but what comes
+    back as it went in comes back whole. A function that is given a `Recipe` trains, and one that is given an
+    `Oracle` asks: these are no passes themselves.
+
+    An attack on an `Oracle`, that is a function of it and a `seed`, has at most `QUERIES` for each image.
+    What is adversarial cannot be told from answers that were repeated: here it is all that is `FAR` away.
     """
 
     def __init__(self, size: int, tell: Callable[[str, int, float], None]) -> None:
         self.size, self.tell = size, tell
         self.spent, self.seconds, self.passes = 0.0, 0.0, 0.0
         self._repeat = engine.repeat
-        self._busy = self._passing = self._small = False
+        self._busy = self._passing = self._asking = self._small = False
         self._aside: Passes | None = None  # those of the present step; None outside of a training
 
     def install(self) -> None:
@@ -95,6 +103,7 @@ class Abridged:
                     setattr(module, name, others[value])
         nn.Module.__call__ = self._pass(nn.Module.__call__)  # type: ignore[method-assign]
         Loader.batch = self._batch(Loader.batch)  # type: ignore[method-assign,assignment]
+        Oracle._adversarial = _far(Oracle._adversarial)  # type: ignore[method-assign,assignment]
 
     def repeat(
         self, step: Callable[[int], Tensor], training: Training, *, title: str, unit: str = "step"
@@ -137,20 +146,37 @@ class Abridged:
 
     def _pass(self, function: Callable[..., Any]) -> Callable[..., Any]:
         few = 2 * self.size
-        sized = "size" in inspect.signature(function).parameters
+        network = function is nn.Module.__call__  # inside of an attack these are cut, and nothing else
+        names = list(inspect.signature(function).parameters)
+        place = names.index("size") if "size" in names else None
+
+        def small(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+            """Return `args` with small batches; a size that is not among them goes into `kwargs`."""
+            if place is not None and place < len(args):
+                return (*args[:place], self.size, *args[place + 1 :])
+            if place is not None:
+                kwargs["size"] = self.size
+            return args
 
         @functools.wraps(function)
         def abridged(*args: Any, **kwargs: Any) -> Any:
-            if self._passing and sized:
-                kwargs.setdefault("size", self.size)
-            rows = 0 if self._busy else _rows([*args, *kwargs.values()])
+            if self._passing:
+                args = small(args, kwargs)
+            given = [*args, *kwargs.values()]
+            oracle = next((value for value in given if isinstance(value, Oracle)), None)
+            if oracle is not None and not (self._busy or self._asking):
+                with self._asked(oracle, QUERIES if "seed" in names else int(oracle.left.max())):
+                    return function(*args, **kwargs)
+            trains = any(isinstance(value, Recipe) for value in given)
+            inside = self._asking and not network
+            rows = 0 if self._busy or trains or inside else _rows(given)
             if rows <= few:
                 return function(*args, **kwargs)
             args = tuple(_cut(value, rows, few) for value in args)
             kwargs = {name: _cut(value, rows, few) for name, value in kwargs.items()}
+            whole = {id(cut): value for cut, value in zip([*args, *kwargs.values()], given, strict=True)}
             began = clock()
-            if sized:
-                kwargs["size"] = self.size
+            args = small(args, kwargs)
             with self._within(passing=True):
                 answer = function(*args, **kwargs)
             took = clock() - began
@@ -161,7 +187,7 @@ class Abridged:
                 self.passes += 1
                 self.spent += one.spent
                 self.seconds += one.seconds
-            return _repeated(answer, few, rows)
+            return _repeated(answer, few, rows, whole)
 
         return abridged
 
@@ -172,6 +198,22 @@ class Abridged:
             return Batch(made.x[:few], made.y[:few], made.index[:few]) if self._small else made
 
         return batch
+
+    @contextmanager
+    def _asked(self, oracle: Oracle, most: int) -> Iterator[None]:
+        """Inside, `oracle` answers `most` queries for each image, whose time stands for that of all."""
+        budget, few = oracle.budget, oracle.left.clamp(max=most)
+        times = float(oracle.left.sum() / few.sum())
+        passes, spent, seconds, began = self.passes, self.spent, self.seconds, clock()
+        oracle.budget, self._asking = oracle.asked + few, True
+        try:
+            yield
+        finally:
+            oracle.budget, self._asking = budget, False
+        took = clock() - began
+        self.passes = passes + times * (self.passes - passes)
+        self.seconds = seconds + times * (self.seconds - seconds + took - (self.spent - spent))
+        self.spent = spent + took
 
     @contextmanager
     def _within(self, *, passing: bool = False) -> Iterator[None]:
@@ -275,17 +317,33 @@ def _cut(value: Any, rows: int, few: int) -> Any:
     return value[:few] if alike else value
 
 
-def _repeated(answer: Any, few: int, rows: int) -> Any:
-    """Return an answer about `few` images as one about `rows`, over and over the same."""
+def _repeated(answer: Any, few: int, rows: int, whole: dict[int, Any]) -> Any:
+    """Return an answer about `few` images as one about `rows`, over and over the same.
+
+    `whole` has by the id of what was given to the call that from which it was cut.
+    """
+    if id(answer) in whole:
+        return whole[id(answer)]
     if isinstance(answer, Tensor) and answer.ndim and len(answer) == few:
         return answer[torch.arange(rows, device=answer.device) % few]
     if isinstance(answer, dict):
-        return {key: _repeated(value, few, rows) for key, value in answer.items()}
+        return {key: _repeated(value, few, rows, whole) for key, value in answer.items()}
     if type(answer) in (list, tuple):
-        return type(answer)(_repeated(value, few, rows) for value in answer)
+        return type(answer)(_repeated(value, few, rows, whole) for value in answer)
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         fields = {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
         return dataclasses.replace(
-            answer, **{name: _repeated(value, few, rows) for name, value in fields.items()}
+            answer, **{name: _repeated(value, few, rows, whole) for name, value in fields.items()}
         )
     return answer
+
+
+def _far(answer: Callable[[Oracle, Tensor, Tensor], Tensor]) -> Callable[[Oracle, Tensor, Tensor], Tensor]:
+    """Return an `Oracle._adversarial` that takes as long, and finds adversarial what is far away."""
+
+    @functools.wraps(answer)
+    def far(oracle: Oracle, x: Tensor, ids: Tensor) -> Tensor:
+        answer(oracle, x, ids)
+        return (x - oracle.originals[ids]).flatten(1).square().mean(1).sqrt() > FAR
+
+    return far

@@ -50,7 +50,7 @@ def pictures(n: int, seed: int = 0) -> Tensor:
 
 def test_on_a_linear_network_inversion_finds_the_nearest_image_with_these_features() -> None:
     read, start, goal = Read(4), pictures(4), Read(4)(pictures(4, seed=1))
-    found = Inversion(6.0, 400)(read, goal, start)
+    found = Inversion(6.0, 400, precision="float32")(read, goal, start)
     # gradients lie in the span of W, and so the end is the start plus the least change that does it
     missing = goal - read(start)
     least = torch.linalg.lstsq(read.weight.T, missing.T).solution.T.view_as(start)
@@ -74,7 +74,7 @@ def test_steps_are_as_long_in_every_image_fall_linearly_and_end_among_pixels() -
 
 def test_a_start_at_the_goal_stays_and_is_finite() -> None:
     read, x = Read(4), pictures(3)
-    found = Inversion(8.0, 5)(read, read(x), x)
+    found = Inversion(8.0, 5, precision="float32")(read, read(x), x)
     assert torch.equal(found, x)
     assert torch.equal(distances(read, x, read(x)), torch.zeros(3))
     assert distances(read, x, torch.zeros(3, 4)).isfinite().all()

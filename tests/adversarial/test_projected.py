@@ -111,9 +111,9 @@ def test_on_a_linear_network_of_two_classes_it_finds_the_best_there_is() -> None
             return x.flatten(1) @ torch.tensor([[0.03, 0.0], [-0.04, 0.0]])
 
     x, y = torch.tensor([[100.0, 120.0]]).view(1, 1, 1, 2), torch.tensor([0])
-    found = ProjectedGradient(L2(10), 3, 60)(Two(), x, y)
+    found = ProjectedGradient(L2(10), 3, 60, precision="float32")(Two(), x, y)
     torch.testing.assert_close(found, torch.tensor([[94.0, 128.0]]).view(1, 1, 1, 2), atol=1e-3, rtol=0)
-    towards = ProjectedGradient(L2(10), 3, 60, targeted=True)(Two(), x, y)
+    towards = ProjectedGradient(L2(10), 3, 60, targeted=True, precision="float32")(Two(), x, y)
     torch.testing.assert_close(towards, torch.tensor([[106.0, 112.0]]).view(1, 1, 1, 2), atol=1e-3, rtol=0)
 
 
@@ -249,7 +249,8 @@ def test_step_by_step_it_is_the_attack_of_both_peers(
 def test_targeted_it_is_that_of_foolbox(linear: Linear, batch: tuple[Tensor, Tensor]) -> None:
     foolbox = pytest.importorskip("foolbox")
     x, y = batch
-    ours = ProjectedGradient(L2(40), 10, 7, targeted=True, random_start=False)(linear, x, y)
+    attack = ProjectedGradient(L2(40), 10, 7, targeted=True, random_start=False, precision="float32")
+    ours = attack(linear, x, y)
     fool = foolbox.attacks.L2PGD(abs_stepsize=10, steps=7, random_start=False)
     goal = foolbox.criteria.TargetedMisclassification(y)
     theirs = fool.run(foolbox.PyTorchModel(linear, (0, 255)), x, goal, epsilon=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import time
@@ -11,16 +12,17 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from torch import nn
+from torch import Tensor, nn
 from trial import PARAMETERS, commit_with_package, write_book
 
+from labkit.adversarial.black_box.oracle import Oracle
 from labkit.chapters.chapter import Chapter
 from labkit.commands.records import verify
 from labkit.commands.rehearse import rehearse as command
 from labkit.data.batches import Loader
 from labkit.data.images import Images
 from labkit.lab import provenance
-from labkit.lab.abridged import Abridged
+from labkit.lab.abridged import QUERIES, Abridged, _far
 from labkit.lab.evidence import Evidence
 from labkit.lab.record import Record, sealed, unsealed
 from labkit.lab.rehearsal import not_yet_run, read_rehearsal
@@ -38,7 +40,7 @@ CELLS = """
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import labkit
 from labkit.data.augment import channel_statistics, raw
@@ -309,6 +311,35 @@ def test_an_answer_about_a_few_images_is_repeated_for_all(images: Images) -> Non
     few = images.first(14)
     assert abridged._pass(looked_at)(few)["size"] == 500  # not cut
     assert abridged.passes == 1
+    assert abridged._pass(looked_at)(images, 250)["size"] == 7
+    labels = torch.arange(len(images))
+    made = abridged._pass(lambda images, y: dataclasses.replace(images, x=images.x.clone(), y=y))
+    assert made(images, labels).y is labels, "what comes back as it went in comes back whole"
+
+
+def test_an_attack_asks_little_and_its_time_stands_for_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            time.sleep(len(x) / 500)
+            return torch.zeros(len(x), 2)  # of images of class 1, all are misread
+
+    def attack(oracle: Oracle, seed: int) -> int:
+        rows, asked = torch.arange(len(oracle.originals)), 0
+        while bool((oracle.left > 0).all()):
+            asked += int(oracle.ask((oracle.originals + 0.2).clamp(0, 1), rows).sum())
+        return asked
+
+    monkeypatch.setattr(Oracle, "_adversarial", _far(Oracle._adversarial))
+    monkeypatch.setattr(nn.Module, "__call__", nn.Module.__call__)  # put back at the end
+    abridged = Abridged(1, lambda *_: None)
+    nn.Module.__call__ = abridged._pass(nn.Module.__call__)
+    oracle = Oracle(Slow(), torch.full((6, 1, 8, 8), 100.0), torch.ones(6).long(), budget=3_000)
+    before = abridged.seconds
+    assert abridged._pass(attack)(oracle, 0) == 6 * QUERIES, "what is far is adversarial"
+    assert oracle.asked.tolist() == [QUERIES] * 6
+    assert oracle.budget.tolist() == [3_000] * 6
+    # ten times as many queries, each of three times as many images as the two that were looked at
+    assert abridged.seconds - before == pytest.approx(3_000 * 6 / 500, rel=0.5)
 
 
 def test_only_small_steps_have_small_batches(images: Images) -> None:
