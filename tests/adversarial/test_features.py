@@ -150,13 +150,19 @@ def seen() -> tuple[Normalized, Images, Images]:
     return model, training, test
 
 
-def test_a_relabelled_set_is_near_the_images_and_seen_as_its_labels(
-    seen: tuple[Normalized, Images, Images],
-) -> None:
+@pytest.fixture(scope="module")
+def random_labels(seen: tuple[Normalized, Images, Images]) -> tuple[Tensor, Tensor]:
+    """A random label for each training digit, and what has to be added for the network to see it."""
     model, training, _ = seen
     targets = random_targets(training.y, 10, stream(0, 0))
     attack = ProjectedGradient(L2(900.0), 250.0, 12, targeted=True, random_start=False)
-    change = towards(model, training, targets, attack, size=150)
+    return targets, towards(model, training, targets, attack, size=150)
+
+
+def test_a_relabelled_set_is_near_the_images_and_seen_as_its_labels(
+    seen: tuple[Normalized, Images, Images], random_labels: tuple[Tensor, Tensor]
+) -> None:
+    (model, training, _), (targets, change) = seen, random_labels
     made = relabelled(training, change, targets, "random label")
     assert accuracy(model, made, [raw]) > 0.95
     assert made.x.dtype == torch.float32
@@ -171,12 +177,9 @@ def test_a_relabelled_set_is_near_the_images_and_seen_as_its_labels(
 
 
 def test_what_was_written_into_images_is_learned_and_labels_alone_are_not(
-    seen: tuple[Normalized, Images, Images],
+    seen: tuple[Normalized, Images, Images], random_labels: tuple[Tensor, Tensor]
 ) -> None:
-    model, training, test = seen
-    targets = random_targets(training.y, 10, stream(0, 0))
-    attack = ProjectedGradient(L2(900.0), 250.0, 12, targeted=True, random_start=False)
-    change = towards(model, training, targets, attack)
+    (_, training, test), (targets, change) = seen, random_labels
     right = []
     for scale in (1, 0):
         made = relabelled(training, scale * change, targets, "made")
