@@ -80,7 +80,8 @@ class PolicyLoss:
             right = self.chain.head(found).argmax(1).view(2, -1) == batch.y
         gain = reward(both[0], right[0], self.gamma) - reward(both[1], right[1], self.gamma)
         loss = -(gain * log_probability(both[0], p, self.free)).mean()
-        return loss - self.entropy * torch.special.entr(p).sum(1).mean()
+        bonus: Tensor = torch.special.entr(p).sum(1).mean()
+        return loss - self.entropy * bonus
 
 
 class Curriculum(Callback):
