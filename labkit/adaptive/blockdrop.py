@@ -57,9 +57,9 @@ def sampled(p: Tensor) -> Tensor:
 class PolicyLoss:
     """The loss of a policy network for a frozen `chain`: -(R(u) - R(greedy)) log p(u), mean over the batch.
 
-    u is sampled, greedy keeps what has s >= 1/2; neither reward has a gradient. Less `entropy` times
-    -s log s, summed over all blocks (in the authors' code of what is sampled from, not of s). Only the last
-    `free` blocks may be left out; `Curriculum` moves that number.
+    u is sampled with the probabilities p, greedy keeps what has s >= 1/2; neither reward has a gradient. Less
+    `entropy` times -p log p, summed over all blocks, as in the authors' code. Only the last `free` blocks may
+    be left out; `Curriculum` moves that number.
     """
 
     def __init__(self, chain: Chain, *, gamma: float, alpha: float = ALPHA, entropy: float = 0.1) -> None:
@@ -80,7 +80,7 @@ class PolicyLoss:
             right = self.chain.head(found).argmax(1).view(2, -1) == batch.y
         gain = reward(both[0], right[0], self.gamma) - reward(both[1], right[1], self.gamma)
         loss = -(gain * log_probability(both[0], p, self.free)).mean()
-        bonus = -(s * s.clamp_min(1e-15).log()).sum(1).mean()
+        bonus: Tensor = torch.special.entr(p).sum(1).mean()
         return loss - self.entropy * bonus
 
 

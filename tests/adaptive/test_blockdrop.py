@@ -157,7 +157,7 @@ def test_the_loss_runs_the_chain_as_the_policies_say(chain: Chain, images: Image
         name: reward(keep, hits(chain, images, keep), 2.0) for name, keep in (("u", drawn), ("g", greedy))
     }
     expected = -((seen["u"] - seen["g"]) * log_probability(drawn, p, 3)).mean()
-    expected = expected - 0.1 * -(s * s.log()).sum(1).mean()
+    expected = expected - 0.1 * -(p * p.log()).sum(1).mean()
     assert value == pytest.approx(expected.item(), abs=1e-5)
     assert not chain.training
 

@@ -42,12 +42,12 @@ WRONG = {
         "gains = []\n"
         "for row in rows:\n"
         "    if row['arm'] == 'BlockDrop':\n"
-        "        own = [r for r in rows if r['arm'] == 'best static policy' and r['seed'] == row['seed']]\n"
+        "        own = [r for r in rows if r['arm'] == 'greedy static policy' and r['seed'] == row['seed']]\n"
         "        near = min(own, key=lambda r: abs(r['blocks'] - row['blocks']))\n"
         "        gains.append(row['accuracy'] - near['accuracy'])\n"
         "return float(np.mean(gains))",
         # one curve for all seeds
-        "static = sorted((r['blocks'], r['accuracy']) for r in rows if r['arm'] == 'best static policy')\n"
+        "static = sorted((r['blocks'], r['accuracy']) for r in rows if r['arm'] == 'greedy static policy')\n"
         "x, y = zip(*static)\n"
         "ours = [r for r in rows if r['arm'] == 'BlockDrop']\n"
         "return float(np.mean([r['accuracy'] - np.interp(r['blocks'], x, y) for r in ours]))",
