@@ -1,0 +1,1 @@
+"""Training that is shared out among many machines."""
