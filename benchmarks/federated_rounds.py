@@ -2,11 +2,11 @@
 
     python -m benchmarks.federated_rounds       # a minute on an idle core; needs flwr[simulation]
 
-The same clients, batches and rule: 50 clients of 80 images of digits, one epoch of batches of 10, a network with
-64 hidden units. Theirs is `flwr.simulation.run_simulation`, a Ray actor for each core, each with one thread; ours a
-single thread of this process. Times of Flower are from the end of a round to the end of the next, so that its start is
-left out. Both must end at the same weights, or nothing is written. Prints rounds a minute, as median over rounds, and
-writes them to benchmarks/results/federated_rounds.json.
+The same clients, batches and rule: 50 clients of 80 images of digits, one epoch of batches of 10, a network
+with 64 hidden units. Theirs is `flwr.simulation.run_simulation`, a Ray actor for each core, each with one
+thread; ours is a single thread of this process. Times of Flower are from the end of a round to the end of the
+next, so that its start is left out. Both must end at the same weights, or nothing is written. Prints rounds a
+minute, as median over rounds, and writes them to benchmarks/results/federated_rounds.json.
 """
 
 from __future__ import annotations

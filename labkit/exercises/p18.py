@@ -11,7 +11,9 @@ import torch
 from torch import Generator, Tensor
 
 from labkit.distributed.federated.rules import average, krum_scores, squared_distances
-from labkit.exercises.checking import checker, expect, same
+from labkit.exercises.checking import checker, expect, own_claim, same
+
+own_federated_claim = checker(own_claim)
 
 
 @checker
@@ -51,7 +53,7 @@ def largest_gamma(answer: Callable[[Tensor, Tensor], float]) -> None:
         found = float(answer(honest.clone(), p.clone()))
         allowed = torch.cdist(honest, honest).max().item()
         far = (honest.mean(0) - found * p - honest).norm(dim=1).max().item()
-        told = f"With your γ of {found:.4g} the farthest honest model is {far:.4g} away; allowed are {allowed:.4g}."
+        told = f"With your γ of {found:.4g} the farthest model is {far:.4g} away; allowed are {allowed:.4g}."
         expect(found > 0 and abs(far / allowed - 1) < 2e-3, told)
 
 

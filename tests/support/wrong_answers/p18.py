@@ -11,8 +11,7 @@ WRONG = {
     ],
     "largest_gamma": [
         # the distance from the mean, not of two models
-        "apart = honest.mean(0) - honest\n"
-        "return (apart.norm(dim=1).max() / p.norm()).item()",
+        "apart = honest.mean(0) - honest\nreturn (apart.norm(dim=1).max() / p.norm()).item()",
         # the model nearest to being too far is forgotten: the mean of all
         "allowed = torch.cdist(honest, honest).square().max()\n"
         "spread = (honest.mean(0) - honest).square().sum(1).mean()\n"
@@ -47,5 +46,11 @@ WRONG = {
         "    rule: max(sum(row[a] for row in own) / len(own) for a in attacks)\n"
         "    for rule, own in found.items()\n"
         "}",
+    ],
+    "own_federated_claim": [
+        'return {"claim": "The median is better", "control": "the mean", "effects": [0.1, 0.2, 0.3], '
+        '"verdict": "supported"}',
+        'return {"claim": "Under a fifth of lies the median loses less accuracy than the trimmed mean does", '
+        '"control": "both rules without lies", "effects": [0.1, -0.2, 0.3], "verdict": "supported"}',
     ],
 }
