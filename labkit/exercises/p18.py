@@ -76,7 +76,7 @@ def krum_choice(answer: Callable[[Tensor, int], int]) -> None:
 def worst_damage(answer: Callable[[list[dict[str, Any]], list[str]], dict[str, float]]) -> None:
     """The mean over seeds first, then the largest over attacks."""
     dice = np.random.default_rng(0)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "seed": seed,
             "rule": rule,

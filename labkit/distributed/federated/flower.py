@@ -45,9 +45,7 @@ def client_app(model: nn.Module, federation: Federation, seed: int) -> ClientApp
     """
     if federation.share != 1 or federation.attackers:
         raise LabkitError("on Flower all clients of a federation take part, and all are honest")
-    app = ClientApp()
 
-    @app.train()
     def train(message: Message, context: Context) -> Message:
         client = int(context.node_config["partition-id"])
         draw = stream(seed, int(message.content["config"]["server-round"]) - 1)  # Flower counts from 1
@@ -63,6 +61,8 @@ def client_app(model: nn.Module, federation: Federation, seed: int) -> ClientApp
             RecordDict({"arrays": packed(models[0]), "metrics": MetricRecord(told)}), reply_to=message
         )
 
+    app = ClientApp()
+    app.train()(train)
     return app
 
 
@@ -94,10 +94,10 @@ class Ruled(FedAvg):  # type: ignore[misc]  # flwr may not be there
 
 def server_app(strategy: Ruled, rounds: int) -> ServerApp:
     """Return a server that runs so many rounds of `strategy`."""
-    app = ServerApp()
 
-    @app.main()
     def main(grid: Grid, context: Context) -> None:
         strategy.start(grid, packed(strategy.previous), num_rounds=rounds)
 
+    app = ServerApp()
+    app.main()(main)
     return app

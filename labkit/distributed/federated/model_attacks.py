@@ -105,7 +105,7 @@ def _farthest(previous: Tensor, away: Tensor, honest: Tensor, copies: int) -> Te
     between = squared_distances(honest)
     steps = honest - previous
     neighbours = between.clone().fill_diagonal_(torch.inf).sqrt().sort(1).values[:, : h - 2].sum(1)
-    factor = (neighbours.min() / (left * size) + steps.norm(dim=1).max() / size).item()
+    factor: float = (neighbours.min() / (left * size) + steps.norm(dim=1).max() / size).item()
     # Distances from the lie to the honest models are quadratic in λ: only these change.
     squares, along = steps.square().sum(1).double(), (steps @ away).double()
     nonzero = away.abs().sum().item()

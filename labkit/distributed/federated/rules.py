@@ -91,7 +91,7 @@ def clipped_mean(models: Tensor, previous: Tensor) -> Tensor:
     clients have.
     """
     steps = models - previous
-    lengths = steps.norm(dim=1)
+    lengths: Tensor = steps.norm(dim=1)
     shorter = (lengths.median() / lengths.clamp(min=1e-12)).clamp(max=1)
     return previous + (steps * shorter.unsqueeze(1)).mean(0)
 
