@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ran import NEEDS_FLOWER, has_flower
 from torch import nn
 
 from labkit.data.embedded.digits import digits
@@ -17,9 +18,13 @@ from labkit.errors import LabkitError
 from labkit.models.mlp import MLP
 from labkit.models.normalized import Normalized
 
-flwr_app = pytest.importorskip("flwr.app", reason="the optional package flwr is not installed")
-flower = pytest.importorskip("labkit.distributed.federated.flower")
-task_identity = pytest.importorskip("flwr.supercore.task_identity")
+if has_flower():
+    from flwr.app import Context, RecordDict
+    from flwr.supercore.task_identity import TaskIdentity
+
+    from labkit.distributed.federated import flower
+
+pytestmark = pytest.mark.skipif(not has_flower(), reason=NEEDS_FLOWER)
 
 
 class Here:
@@ -35,11 +40,11 @@ class Here:
         answers = []
         for message in messages:
             node = message.metadata.dst_node_id
-            context = flwr_app.Context(
+            context = Context(
                 run_id=1,
                 node_id=node,
                 node_config={"partition-id": node - 100},
-                state=flwr_app.RecordDict(),
+                state=RecordDict(),
                 run_config={},
             )
             answers.append(self.app(message, context))
@@ -50,7 +55,7 @@ class Here:
 @pytest.fixture(autouse=True)
 def a_task_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_task_id", "_run_id", "_node_id"):  # who sends messages: its server sets that
-        monkeypatch.setattr(task_identity.TaskIdentity, name, 1)
+        monkeypatch.setattr(TaskIdentity, name, 1)
 
 
 def network() -> nn.Module:
