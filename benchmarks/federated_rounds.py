@@ -79,7 +79,10 @@ def theirs(federation: Federation) -> tuple[nn.Module, list[float]]:
         server_app(Timed(model, federation, rule), ROUNDS),
         client_app(network(), federation, SEED),
         num_supernodes=CLIENTS,
-        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+        backend_config={
+            "init_args": {"include_dashboard": False},
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+        },
     )
     return model, ends
 
