@@ -1,1 +1,1 @@
-"""Training that is shared out among many machines."""
+"""Training on several machines: what they tell each other, and what that costs."""
