@@ -94,6 +94,7 @@ def run_rounds(
     """
     images = federation.images
     poison = Poison(federation, attack) if isinstance(attack, DataPoisoning) else None
+    forgery = None if isinstance(attack, DataPoisoning) else attack
     parts: dict[str, Any] = {"model": model} | ({"poison": poison} if poison else {})
     training = Training(parts, rounds, callbacks)
 
@@ -107,10 +108,10 @@ def run_rounds(
         x, y = (poison.x, poison.y) if poison else (images.x, images.y)
         previous = flat(model)
         models, losses = train_clients(model, x, y, planned, federation.work.learning_rate)
-        if attack and not isinstance(attack, DataPoisoning) and lying.any():
-            models = crafted(attack, models, lying, previous, draw)
+        if forgery and lying.any():
+            models = crafted(forgery, models, lying, previous, draw)
         new = rule(Received(models, previous, federation.sizes()[chosen].to(images.x.device)))
-        if attack and not isinstance(attack, DataPoisoning):
+        if forgery:
             nearest = (models - new).norm(dim=1).argmin()
             training.history.log("nearest lies", number, lying[nearest].float())
         load(model, new)
