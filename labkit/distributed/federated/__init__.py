@@ -1,0 +1,1 @@
+"""Federated learning: clients, a server, those who poison it, and rules that should withstand them."""
