@@ -1,0 +1,1 @@
+"""Training on several machines: what they tell each other, and what that costs."""
