@@ -78,7 +78,7 @@ def exchanged(schemes: list[Scheme], gradients: list[list[Tensor]], seed: int = 
 
 def some_gradients(size: int, seed: int = 1) -> list[list[Tensor]]:
     draw = torch.Generator().manual_seed(seed)
-    return [[torch.randn(5, 7, generator=draw), 0.01 * torch.randn(9, generator=draw)] for _ in range(size)]
+    return [[torch.randn(5, 7, generator=draw), 0.3 * torch.randn(9, generator=draw)] for _ in range(size)]
 
 
 def flat(tensors: list[Tensor]) -> Tensor:

@@ -44,6 +44,8 @@ class BoundedSGD(Optimizer):
         rule: who is written. ``magnitude``: by chance, likelier the larger the gradient and the more is left
             of its budget. ``even``: by chance, by what is left alone. ``largest``: those with the largest
             gradients, as they are, which is not unbiased.
+        rate: share of the weights to write in a step; None spreads what is left of the budget evenly over
+            the steps that are left.
         whole: probabilities are set among all weights of the network, and not in each layer by itself.
 
     The state of a parameter has `writes`, how often each of its values has changed, and `asked`, how often
@@ -59,11 +61,13 @@ class BoundedSGD(Optimizer):
         seed: int,
         *,
         rule: Rule = "magnitude",
+        rate: float | None = None,
         whole: bool = False,
     ) -> None:
         groups = [{"params": [parameter], "frozen": False} for parameter in parameters]
         super().__init__(groups, {"lr": lr})
-        self.budget, self.steps, self.seed, self.rule, self.whole = budget, steps, seed, rule, whole
+        self.budget, self.steps, self.seed = budget, steps, seed
+        self.rule, self.rate, self.whole = rule, rate, whole
         for [parameter] in (group["params"] for group in self.param_groups):
             self.state[parameter] = {
                 # As floats: what an optimizer takes back from a checkpoint, it turns into those.
@@ -98,7 +102,9 @@ class BoundedSGD(Optimizer):
         gradient = torch.cat([_gradient(parameter).flatten() for parameter in some])
         asked = torch.cat([self.state[parameter]["asked"].flatten() for parameter in some])
         left = self.budget - asked
-        mean = min(1.0, float(left.mean()) / max(1, self.steps - number))
+        mean = self.rate
+        if mean is None:
+            mean = min(1.0, float(left.mean()) / max(1, self.steps - number))
         if self.rule == "largest":
             all_writes = self.budget * len(left)
             count = all_writes * (number + 1) // self.steps - all_writes * number // self.steps
