@@ -75,7 +75,9 @@ def test_two_workers_have_the_gradient_of_the_joined_batch_and_of_ddp_itself(
 
 
 @pytest.mark.parametrize(
-    "scheme", [Float(), terngrad(), Levels(1, None, shared=False), QSGD(), TopK(1 / 32)], ids=lambda s: type(s).__name__
+    "scheme",
+    [Float(), terngrad(), Levels(1, None, shared=False), QSGD(), TopK(1 / 32)],
+    ids=lambda s: type(s).__name__,
 )
 def test_weights_are_the_same_on_all_workers_after_each_step(
     workers: Workers, glyph_images: Images, scheme
@@ -111,9 +113,7 @@ def test_a_killed_training_resumes_to_the_bit(workers: Workers, glyph_images: Im
         model = lenet(0)
         keep = Checkpoint(path, "key", every=2)
         scheme = TopK(1 / 32)
-        train_in_parallel(
-            workers, 2, model, glyph_images, RECIPE, 0, scheme, callbacks=[*callbacks, keep]
-        )
+        train_in_parallel(workers, 2, model, glyph_images, RECIPE, 0, scheme, callbacks=[*callbacks, keep])
         return model
 
     whole = trained(tmp_path / "whole", Callback())

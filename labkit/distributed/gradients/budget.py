@@ -146,9 +146,7 @@ class WriteRates(Callback):
     busiest first.
     """
 
-    def __init__(
-        self, every: int, threshold: float = 0.0, instead: Sequence[tuple[int, int]] = ()
-    ) -> None:
+    def __init__(self, every: int, threshold: float = 0.0, instead: Sequence[tuple[int, int]] = ()) -> None:
         self.every, self.threshold, self.instead = every, threshold, list(instead)
         self.rates: list[list[float]] = []
         self.frozen: dict[int, int] = {}

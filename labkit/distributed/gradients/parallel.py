@@ -51,7 +51,7 @@ class Replicas:
 
 
 class Fetch(Callback):
-    """Brings the weights of the first worker into the training's `model` every `every` steps and at the end."""
+    """Brings the first worker's weights into the training's `model` every `every` steps and at the end."""
 
     def __init__(self, replicas: Replicas, model: nn.Module, every: int) -> None:
         self.replicas, self.model, self.every = replicas, model, every
