@@ -7,6 +7,7 @@ all begin alike, and all apply the same mean gradient.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ from labkit.errors import LabkitError
 from labkit.randomness import stream
 from labkit.training.precision import choose
 from labkit.training.recipe import Recipe
+
+# What DDP calls whether buffers are sent before each forward pass: torch 2.13 renamed it.
+SYNCHRONISED = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,8 @@ class Replica:
         self._parallel = DistributedDataParallel(
             self.model,
             process_group=group,
-            broadcast_buffers=normed,
             bucket_cap_mb=1024,  # all layers in one exchange
+            **{SYNCHRONISED: normed},
         )
         self.wire = Wire(rank, size, group, transport, self._clock)
         self.exchange = Exchange(self.model, task.scheme, self.wire, task.seed)

@@ -86,7 +86,8 @@ class Workers:
 
     def _answers(self, size: int) -> list[Any]:
         answers: dict[int, Any] = {}
-        ends = {process.sentinel: rank for rank, process in enumerate(self.processes)}
+        errors: dict[int, str] = {}
+        ends = {process.sentinel for process in self.processes}
         lines = {line: rank for rank, line in enumerate(self._lines[:size])}
         while len(answers) < size:
             waiting = [line for line, rank in lines.items() if rank not in answers]
@@ -94,25 +95,30 @@ class Workers:
             if not found:
                 silent = ", ".join(str(lines[line]) for line in waiting)
                 raise LabkitError(f"no answer for {self.patience:g} s from worker {silent} of {self.count}")
-            failures = []
             for line in found:
                 if isinstance(line, Connection):
-                    with contextlib.suppress(EOFError, OSError):
+                    rank = lines[line]
+                    with contextlib.suppress(EOFError, OSError):  # it has ended, which is seen as well
                         fine, value, spent = pickle.loads(line.recv_bytes())
-                        answers[lines[line]] = value
-                        spend(spent - self._spent[lines[line]])
-                        self._spent[lines[line]] = spent
-                        failures += [] if fine else [f"worker {lines[line]} of {self.count}: {value}"]
-            gone = [ends[line] for line in found if line in ends]
-            for rank in gone:
-                self.processes[rank].join()
-                code = self.processes[rank].exitcode or 0
-                how = f"was ended by signal {-code}" if code < 0 else f"has ended with status {code}"
-                # first: what the others then say is only that they miss it
-                failures.insert(0, f"worker {rank} of {self.count} {how}")
-            if failures:
-                raise LabkitError(failures[0])
+                        (answers if fine else errors)[rank] = value
+                        spend(spent - self._spent[rank])
+                        self._spent[rank] = spent
+            if errors or ends.intersection(found):
+                raise LabkitError(self._failure(errors))
         return [answers[rank] for rank in range(size)]
+
+    def _failure(self, errors: dict[int, str]) -> str:
+        """Return what went wrong first; `errors` is what workers have told."""
+        # Who waited for one that was killed tells an error of its own, perhaps before that end is known.
+        wait([each.sentinel for rank, each in enumerate(self.processes) if rank not in errors], 1.0)
+        codes = [process.exitcode for process in self.processes]
+        for rank, code in enumerate(codes):
+            if code:
+                how = f"was ended by signal {-code}" if code < 0 else f"has ended with status {code}"
+                return f"worker {rank} of {self.count} {how}"
+        for rank, error in errors.items():
+            return f"worker {rank} of {self.count}: {error}"
+        return f"worker {codes.index(0)} of {self.count} has ended"
 
     def close(self) -> None:
         """End the workers; a second call does nothing."""
