@@ -15,7 +15,7 @@ WIDTHS = (2, 3, 4, 5, 6, 8)  # bits a value
 
 def levels_of(bits: int) -> int:
     """Return the most levels above zero of which codes of `bits` bits tell one: 1, 3, 7, ..."""
-    return 2 ** (bits - 1) - 1
+    return (1 << (bits - 1)) - 1
 
 
 def noise(gradient: Tensor, bits: int, clip: float | None = 2.5) -> float:

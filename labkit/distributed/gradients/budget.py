@@ -77,7 +77,7 @@ class BoundedSGD(Optimizer):
             }
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Write some of the weights."""
         loss = None
         if closure is not None:

@@ -18,13 +18,16 @@ def pack(codes: Tensor, bits: int) -> Tensor:
     """
     planes = (codes.unsqueeze(-2) >> _upto(bits, codes).unsqueeze(1)) & 1
     eights = planes.to(torch.uint8).unflatten(-1, (-1, 8)) << _upto(8, codes).to(torch.uint8)
-    return eights.sum(-1, dtype=torch.uint8).flatten(-2)
+    packed: Tensor = eights.sum(-1, dtype=torch.uint8).flatten(-2)
+    return packed
 
 
 def unpack(packed: Tensor, bits: int) -> Tensor:
     """Return the codes, int32 (..., N), of which `pack` made `packed`."""
     planes = (packed.unflatten(-1, (bits, -1)).unsqueeze(-1) >> _upto(8, packed).to(torch.uint8)) & 1
-    return (planes.flatten(-2).int() << _upto(bits, packed).int().unsqueeze(1)).sum(-2, dtype=torch.int32)
+    places = _upto(bits, packed).int().unsqueeze(1)
+    codes: Tensor = (planes.flatten(-2).int() << places).sum(-2, dtype=torch.int32)
+    return codes
 
 
 def _upto(n: int, like: Tensor) -> Tensor:

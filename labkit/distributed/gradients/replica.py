@@ -61,7 +61,7 @@ class Exchange:
         """Draw from here on what belongs to `step`: other numbers for every worker and every step."""
         self._generator = stream(self.seed, (self.wire.rank + 1) * 2**40 + step)
 
-    def of(self, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    def of(self, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
         """Do what DDP asks of a hook."""
         began, waited = self.wire.clock(), self.wire.waited
         gradients = bucket.gradients()  # views: one for each layer

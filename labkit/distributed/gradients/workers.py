@@ -20,10 +20,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -31,6 +30,9 @@ import torch.distributed as dist
 from labkit.distributed.gradients.replica import Replica, Task
 from labkit.errors import LabkitError, one_line
 from labkit.machine import spend
+
+if TYPE_CHECKING:  # not there on every system
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 PATIENCE = 300.0  # seconds that an answer may take, on a busy machine
 
@@ -125,7 +127,7 @@ class Workers:
         self._end()
 
 
-def _context() -> BaseContext:
+def _context() -> ForkServerContext | SpawnContext:
     """Return how processes are started: as copies of one that has imported all there is to import.
 
     That one has nothing of the notebook's, no threads and no GPU in use. Where there is no fork, each begins
@@ -181,7 +183,7 @@ def _joined(rank: int, count: int, sizes: Sequence[int], folder: Path, patience:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
     dist.init_process_group(
         "nccl" if gpus >= count else "gloo",  # NCCL wants a GPU for each
-        store=dist.FileStore(str(folder / "store"), count),
+        store=dist.FileStore(str(folder / "store"), count),  # type: ignore[attr-defined]
         rank=rank,
         world_size=count,
         timeout=timedelta(seconds=patience),
