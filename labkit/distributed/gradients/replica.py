@@ -96,12 +96,8 @@ class Replica:
         self.model = self._format.place(task.model.to(device).train())
         # Statistics of BatchNorm are those of the first worker's part of each batch.
         normed = any(name.endswith("running_mean") for name, _ in self.model.named_buffers())
-        self._parallel = DistributedDataParallel(
-            self.model,
-            process_group=group,
-            bucket_cap_mb=1024,  # all layers in one exchange
-            **{SYNCHRONISED: normed},
-        )
+        how: dict[str, Any] = {SYNCHRONISED: normed, "bucket_cap_mb": 1024}  # all layers in one exchange
+        self._parallel = DistributedDataParallel(self.model, process_group=group, **how)
         self.wire = Wire(rank, size, group, transport, self._clock)
         self.exchange = Exchange(self.model, task.scheme, self.wire, task.seed)
         # A lambda: DDP looks at annotations, and does not know them as texts.
