@@ -19,6 +19,7 @@ from labkit.data.images import Images
 from labkit.data.store import load
 from labkit.distributed.gradients.replica import Replica, Task
 from labkit.distributed.gradients.schemes import QSGD, Float, Scheme, TopK, terngrad
+from labkit.distributed.gradients.workers import loopback
 from labkit.measure.predict import accuracy
 from labkit.models.lenet import LeNet5
 from labkit.models.normalized import Normalized
@@ -44,6 +45,8 @@ def main() -> None:
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if enough else torch.device("cpu")
     if enough:
         torch.cuda.set_device(device)
+    if os.environ["LOCAL_WORLD_SIZE"] == os.environ["WORLD_SIZE"]:  # one machine, perhaps without a network
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())
     dist.init_process_group("nccl" if enough else "gloo")
     task = Task(
         lenet(asked.seed),

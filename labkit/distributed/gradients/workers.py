@@ -180,7 +180,7 @@ def _joined(rank: int, count: int, sizes: Sequence[int], folder: Path, patience:
     device = torch.device("cuda", rank % gpus) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())
     dist.init_process_group(
         "nccl" if gpus >= count else "gloo",  # NCCL wants a GPU for each
         store=dist.FileStore(str(folder / "store"), count),  # type: ignore[attr-defined]
@@ -192,7 +192,7 @@ def _joined(rank: int, count: int, sizes: Sequence[int], folder: Path, patience:
     return Local(rank, groups, device)
 
 
-def _loopback() -> str:
+def loopback() -> str:
     """Return the name of the interface by which a machine talks to itself: lo, on a Mac lo0."""
     return next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
 
