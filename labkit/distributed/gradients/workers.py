@@ -14,6 +14,7 @@ import pickle
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 import weakref
@@ -22,7 +23,9 @@ from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -34,7 +37,7 @@ from labkit.machine import spend
 if TYPE_CHECKING:  # not there on every system
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-PATIENCE = 300.0  # seconds that an answer may take, on a busy machine
+PATIENCE = 1800.0  # seconds that an answer may take, on a busy machine; who ends is noticed at once
 
 
 class Local:
@@ -64,7 +67,9 @@ class Workers:
             here, there = context.Pipe()
             arguments = (rank, count, tuple(sorted({*sizes, count})), folder, patience, there)
             process = context.Process(target=serve, args=arguments, daemon=True)
-            process.start()
+            # Else each would import once more the program that starts it, of which it needs nothing.
+            with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+                process.start()
             there.close()
             self._lines.append(here)
             self.processes.append(process)
