@@ -1,4 +1,4 @@
-"""The machine this runs on, without its name or address."""
+"""The machine this runs on, without its name or address, and what it is used for beside this process."""
 
 from __future__ import annotations
 
@@ -22,3 +22,17 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+_elsewhere = 0.0
+
+
+def spend(seconds: float) -> None:
+    """Count `seconds` of processor time that another process has spent for this one."""
+    global _elsewhere
+    _elsewhere += seconds
+
+
+def spent_elsewhere() -> float:
+    """Return the seconds of processor time that other processes have spent for this one so far."""
+    return _elsewhere

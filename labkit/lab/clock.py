@@ -9,12 +9,13 @@ import time
 
 import torch
 
+from labkit.machine import spent_elsewhere
 from labkit.training.callbacks import Callback, Training
 
 
 def spent() -> float:
-    """Return the seconds that this process has spent so far, of all its threads where there is no GPU."""
-    return time.monotonic() if torch.cuda.is_available() else time.process_time()
+    """Return the seconds that this process has spent so far: all its threads, and workers, without a GPU."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time() + spent_elsewhere()
 
 
 class Clock(Callback):
