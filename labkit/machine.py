@@ -24,15 +24,14 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
-_elsewhere = 0.0
+_elsewhere = {"seconds": 0.0}
 
 
 def spend(seconds: float) -> None:
     """Count `seconds` of processor time that another process has spent for this one."""
-    global _elsewhere
-    _elsewhere += seconds
+    _elsewhere["seconds"] += seconds
 
 
 def spent_elsewhere() -> float:
     """Return the seconds of processor time that other processes have spent for this one so far."""
-    return _elsewhere
+    return _elsewhere["seconds"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import symtable
 from collections.abc import Sequence
 
 import pytest
@@ -12,7 +10,6 @@ from labkit.chapters.chapter import Chapter, chapters
 from labkit.chapters.parameters import parameters_of
 from labkit.lab.declared import evidence_of
 from labkit.lab.evidence import MOST_PRIMARY
-from labkit.lab.provenance import experiment_cells
 from labkit.lab.verify import verify
 from labkit.source.files import PACKAGE
 
@@ -38,41 +35,6 @@ def headings(text: str) -> list[str]:
 
 def follows_the_order(found: Sequence[str]) -> bool:
     return [heading for heading in found if heading in ORDER] == list(ORDER) and found[0] == ORDER[0]
-
-
-def names(source: str) -> tuple[set[str], set[str], set[str]]:
-    """Return the global names that a cell reads, those that it binds, and of these the imported ones."""
-    cell = symtable.symtable(source, "cell", "exec")
-
-    def read(table: symtable.SymbolTable) -> set[str]:
-        found = {
-            symbol.get_name()
-            for symbol in table.get_symbols()
-            if symbol.is_referenced() and (symbol.is_global() or table is cell)
-        }
-        return found.union(*map(read, table.get_children()))
-
-    symbols = cell.get_symbols()
-    imports = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
-    return read(cell), imports | {s.get_name() for s in symbols if s.is_assigned()}, imports
-
-
-def test_names_of_a_cell_are_told() -> None:
-    cell = "from math import pi\na = b + 1\ndef f(x):\n    y = [z for z in c]\n    return x + y + pi"
-    assert names(cell) == ({"b", "c", "pi"}, {"pi", "a", "f"}, {"pi"})
-
-
-@every_chapter
-def test_what_computes_needs_nothing_of_what_claims_or_draws(chapter: Chapter) -> None:
-    # a record holds the hashes of the cells that compute, and of all imports
-    known, cells = set(dir(builtins)), experiment_cells(chapter.read())
-    assert cells[0].computes
-    for cell in cells:
-        read, bound, imports = names(cell.source)
-        if cell.computes:
-            assert not read - known - bound, cell.source
-            known |= bound
-        known |= imports
 
 
 @every_chapter

@@ -120,7 +120,7 @@ def test_runs_side_by_side_divide_the_cores_and_stop_together(book: Chapter, sta
 
     [kernel] = begun(book, 1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "Stopped; the cells so far are in runs/."
     assert "Traceback" not in errors
@@ -139,7 +139,7 @@ def test_a_command_that_is_ended_leaves_no_kernel(
     until(lambda: begun(book, 0))
     [kernel] = begun(book, 0)
     process.send_signal(blow)
-    assert process.wait(timeout=20) == -blow
+    assert process.wait(timeout=60) == -blow
     until(lambda: not is_alive(kernel))
 
 

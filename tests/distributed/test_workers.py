@@ -26,6 +26,7 @@ from labkit.distributed.gradients.workers import Workers
 from labkit.errors import LabkitError
 from labkit.lab.clock import spent
 from labkit.source.files import PACKAGE
+from labkit.training import precision
 from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
 from labkit.training.recipe import Recipe, train
@@ -43,6 +44,12 @@ def workers() -> Iterator[Workers]:
 @pytest.fixture(scope="module")
 def glyph_images() -> Images:
     return glyphs("train", 200)
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared with workers computes in their precision, whatever this machine prefers."""
+    monkeypatch.setitem(precision._PREFERRED, "cpu", torch.float32)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
