@@ -14,24 +14,21 @@ as median over rounds, and writes them to benchmarks/results/attacks.json.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from benchmarks.kept import keep
 from labkit.adversarial.white_box.balls import L2, Ball, Linf
 from labkit.adversarial.white_box.projected import ProjectedGradient
 from labkit.data.images import Images
 from labkit.data.store import load
 from labkit.data.vision import torchvision  # noqa: F401  the peers import it, and it needs help
 from labkit.lab.clock import spent
-from labkit.lab.provenance import hardware, versions
 from labkit.models.pretrained import pretrained
-from labkit.paths import write_atomically
 from labkit.training.fastest import fastest
 from labkit.training.precision import prefer
 
@@ -118,12 +115,9 @@ def main() -> None:
             print(f"  {who:14} {speed:8.1f} images/s  {speed / peer:5.2f} x   robust {right[who]:.3f}")
     content = {
         "precision": best.name,
-        "hardware": hardware(DEVICE),
-        "versions": versions(),
         "cases": result,
     }
-    path = Path(__file__).parent / "results" / "attacks.json"
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    keep("attacks", DEVICE, content)
 
 
 if __name__ == "__main__":

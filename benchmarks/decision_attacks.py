@@ -17,18 +17,17 @@ everyone.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from benchmarks.kept import keep
 from labkit.adversarial.black_box.hopskipjump import hop_skip_jump
 from labkit.adversarial.black_box.oracle import Oracle
 from labkit.data.images import Images
@@ -36,9 +35,7 @@ from labkit.data.store import load
 from labkit.data.subsets import split
 from labkit.data.vision import torchvision
 from labkit.errors import LabkitError
-from labkit.lab.provenance import hardware, versions
 from labkit.models.pretrained import pretrained
-from labkit.paths import write_atomically
 from labkit.randomness import seeded
 
 VICTIM, IMAGES, ROUNDS, BUDGET, SEED = "cifar10_resnet20", 8, 4, 2500, 100
@@ -145,8 +142,6 @@ def main() -> None:
     ratios = {name: log.mean(1).exp().tolist() for name, log in logs.items()}
     errors = {name: (log.std(1) / log.shape[1] ** 0.5).tolist() for name, log in logs.items()}
     result = {
-        "hardware": hardware(torch.device("cpu")),
-        "versions": versions(),
         "threads": torch.get_num_threads(),
         "images": IMAGES * ROUNDS,
         "queries": AT,
@@ -170,8 +165,7 @@ def main() -> None:
             each = [took[unit] / n for took, n in zip(times, counts, strict=True)]
             ratio = statistics.median(one / other for one, other in zip(each, base, strict=True))
             print(f"{kind:9} {name:19} {1e6 * statistics.median(each):6.0f} µs a query, {ratio:.2f} of bare")
-    path = Path(__file__).parent / "results" / "decision_attacks.json"
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    keep("decision_attacks", torch.device("cpu"), result)
 
 
 if __name__ == "__main__":

@@ -12,27 +12,24 @@ minute, as median over rounds, and writes them to benchmarks/results/federated_r
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import statistics
 import time
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from benchmarks.kept import keep
 from labkit.data.embedded.digits import digits
 from labkit.distributed.federated.clients import Work, flat
 from labkit.distributed.federated.partition import iid
 from labkit.distributed.federated.rounds import Federation, run_rounds
 from labkit.distributed.federated.rules import Received, average
-from labkit.lab.provenance import hardware, versions
 from labkit.models.mlp import MLP
 from labkit.models.normalized import Normalized
-from labkit.paths import write_atomically
 from labkit.training.callbacks import Callback, Training
 
 CLIENTS, IMAGES, ROUNDS, SEED = 50, 4_000, 6, 0
@@ -106,14 +103,12 @@ def main() -> None:
     ratio = statistics.median(speeds["labkit"]) / statistics.median(speeds["Flower"])
     print(f"labkit / Flower: {ratio:.1f}")
     result = {
-        "hardware": hardware(torch.device("cpu")),
-        "versions": versions() | {"flwr": importlib.metadata.version("flwr")},
+        "versions": {"flwr": importlib.metadata.version("flwr")},
         "threads": {"labkit": 1, "Flower": os.cpu_count()},
         "rounds a minute": speeds,
         "labkit / Flower": ratio,
     }
-    path = Path(__file__).parent / "results" / "federated_rounds.json"
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    keep("federated_rounds", torch.device("cpu"), result)
 
 
 if __name__ == "__main__":

@@ -14,25 +14,22 @@ over rounds, and writes them to benchmarks/results/ood_scoring.json.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.kept import keep
 from labkit.data.augment import raw
 from labkit.data.images import Images
 from labkit.data.vision import torchvision  # noqa: F401  pytorch_ood imports it bare
-from labkit.lab.provenance import hardware, versions
 from labkit.measure.detection import detection
 from labkit.measure.predict import logits
 from labkit.models.normalized import Normalized
 from labkit.models.resnet import cifar_resnet
-from labkit.paths import write_atomically
 from labkit.uncertainty.scores import energy, moved_logits, msp, odin
 
 IMAGES, LOGITS, SCORES, BATCH, ROUNDS = 250, 200_000, 10_000, 125, 5
@@ -119,14 +116,11 @@ def main() -> None:
         median, low, high = statistics.median(values), min(values), max(values)
         print(f"{name:36} median {median:12,.2f}   {low:,.2f} to {high:,.2f}")
     result = {
-        "hardware": hardware(DEVICE),
-        "versions": versions(),
         "threads": torch.get_num_threads(),
         "images per second": speeds,
         "ratios": ratios,
     }
-    path = Path(__file__).parent / "results" / "ood_scoring.json"
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    keep("ood_scoring", DEVICE, result)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,10 @@ over rounds, and writes them to benchmarks/results/training_speed.json.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -28,13 +26,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from benchmarks.kept import keep
 from labkit.data.augment import flip, normalize, pad_crop
 from labkit.data.batches import Loader
 from labkit.data.images import Images
 from labkit.data.vision import torchvision
-from labkit.lab.provenance import hardware, versions
 from labkit.models.resnet import resnet20
-from labkit.paths import write_atomically
 from labkit.training.fastest import fastest
 from labkit.training.fit import fit
 from labkit.training.precision import Switch, choose
@@ -138,8 +135,6 @@ def main() -> None:
     }
     result = {
         "fastest": best,
-        "hardware": hardware(DEVICE),
-        "versions": versions(),
         "images per second": speeds,
         "ratios": ratios,
     }
@@ -147,8 +142,7 @@ def main() -> None:
         mark = "*" if name.endswith(best) else " "
         median, low, high = statistics.median(values), min(values), max(values)
         print(f"{name:28}{mark} median {median:8.2f}   {low:.2f} to {high:.2f}")
-    path = Path(__file__).parent / "results" / "training_speed.json"
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    keep("training_speed", DEVICE, result)
 
 
 if __name__ == "__main__":
