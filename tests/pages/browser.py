@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +24,9 @@ FLAGS = """
 --disable-quic
 --disable-dev-shm-usage
 --disable-background-networking
+--disable-background-timer-throttling
+--disable-backgrounding-occluded-windows
+--disable-renderer-backgrounding
 --disable-component-update
 --disable-sync
 --no-first-run
@@ -37,6 +41,12 @@ document.querySelectorAll('.lk-tabs > div').forEach(panel => panel.style.display
 """
 
 REMEMBER = "for (const key of ['mode', 'theme']) localStorage.setItem(key, '{theme}')"
+
+SETTLE = """
+window.settled = false;
+document.fonts.ready.then(() => requestAnimationFrame(() => requestAnimationFrame(
+    () => setTimeout(() => window.settled = true, 0))));
+"""
 
 
 class Browser:
@@ -68,15 +78,15 @@ class Browser:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until fonts are there and what scripts have changed is drawn.
+        """Wait until fonts are there and what scripts have changed is drawn, ten seconds at most.
 
-        A busy machine's headless Chromium now and then draws no frame until it is asked for something else:
-        ten seconds are enough to wait for one.
+        On a busy machine headless Chromium now and then draws no frame, or lets no timer of the page go off,
+        until it is asked for something else. So this process keeps the time, and asks.
         """
-        self.driver.execute_async_script(
-            "const done = arguments[0]; setTimeout(done, 10_000); document.fonts.ready.then(() =>"
-            " requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0))))"
-        )
+        self.ask(SETTLE)
+        end = time.monotonic() + 10
+        while not self.ask("return window.settled") and time.monotonic() < end:
+            time.sleep(0.01)
 
     def ask(self, script: str, *arguments: Any) -> Any:
         """Return what `script`, the body of a JavaScript function, returns on the page that is open."""
