@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from colab import listed
-from ran import LIMIT, NEEDS_BROWSER, NEEDS_DATA, NEEDS_FLOWER, NEEDS_WEIGHTS, Case, cases, problems
+from ran import LIMIT, NEEDS_BROWSER, NEEDS_DATA, NEEDS_WEIGHTS, Case, cases, problems
 
 from labkit.chapters.chapter import Chapter
 from labkit.data.weights import WEIGHTS
@@ -117,17 +117,6 @@ def test_pages_may_go_unread_only_where_there_is_no_browser(
     monkeypatch.delenv("CI")
     programs.add("npm")
     assert any("skipped: tests.pages.test_b" in line for line in problems(book, tests, CELLS))
-
-
-def test_a_file_about_flower_may_be_skipped_as_a_whole_where_flower_is_not(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (book / "tests" / "test_f.py").touch()
-    tests = [*TESTS, Case("tests.test_f", "test_rounds", NEEDS_FLOWER)]
-    monkeypatch.setattr("ran.find_spec", lambda name: None)
-    assert list(problems(book, tests, CELLS)) == []
-    monkeypatch.setattr("ran.find_spec", lambda name: object())
-    assert [line.split(":")[0] for line in problems(book, tests, CELLS)] == ["skipped", "tests/test_f.py"]
 
 
 def test_reports_are_read(tmp_path: Path) -> None:

@@ -7,24 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from ran import NEEDS_FLOWER, has_flower
+from flwr.app import Context, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 from torch import nn
 
 from labkit.data.embedded.digits import digits
-from labkit.distributed.federated import partition, rules
+from labkit.distributed.federated import flower, partition, rules
 from labkit.distributed.federated.clients import Work, flat
 from labkit.distributed.federated.rounds import Federation, run_rounds
 from labkit.errors import LabkitError
 from labkit.models.mlp import MLP
 from labkit.models.normalized import Normalized
-
-if has_flower():
-    from flwr.app import Context, RecordDict
-    from flwr.supercore.task_identity import TaskIdentity
-
-    from labkit.distributed.federated import flower
-
-pytestmark = pytest.mark.skipif(not has_flower(), reason=NEEDS_FLOWER)
 
 
 class Here:

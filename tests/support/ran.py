@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -32,9 +31,6 @@ NEEDS_WEIGHTS = (
 NEEDS_SETS = "needs all real sets in the folder that LABKIT_DATA names"
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 NEEDS_CORES = "needs two cores"
-NEEDS_FLOWER = "needs flwr, the optional extra `federated`"
-# What all tests of a file may need.
-ALONE = {NEEDS_BROWSER, NEEDS_FLOWER}
 # Seconds of processor time for the cells of a notebook, on one thread. A chapter runs twice, here and for the
 # site, so forty at the limit take two cores twenty minutes. A busy machine hardly changes it.
 LIMIT = 30.0
@@ -59,11 +55,6 @@ def has_browser() -> bool:
     return all(shutil.which(program) for program in ("chromium", "chromedriver", "npm"))
 
 
-def has_flower() -> bool:
-    """Return whether Flower is installed."""
-    return find_spec("flwr") is not None
-
-
 def may_skip(reason: str) -> bool:
     """Return whether `reason` to skip a test holds here; a CI machine must have a browser."""
     if reason == NEEDS_BROWSER:
@@ -74,8 +65,6 @@ def may_skip(reason: str) -> bool:
         return not set(SOURCES) <= set(store.available())
     if reason == NEEDS_CORES:
         return cores() < 2
-    if reason == NEEDS_FLOWER:
-        return not has_flower()
     return reason == NEEDS_DATA and not has_real_data()
 
 
@@ -118,7 +107,7 @@ def problems(root: Path, tests: list[Case], cells: list[Case]) -> Iterable[str]:
     for path in sorted((root / "tests").rglob("test_*.py")):
         # The place is tests.test_x, tests.pages.test_x or tests.test_x.TestClass.
         states = {case.state for case in tests if path.stem in case.place.split(".")}
-        excused = len(states) == 1 and states <= ALONE and may_skip(*states)
+        excused = states == {NEEDS_BROWSER} and may_skip(NEEDS_BROWSER)
         if "passed" not in states and not excused:
             yield f"{path.relative_to(root)}: no test of it passed"
 
