@@ -74,7 +74,13 @@ class Browser:
         if theme:
             self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
         if unfold:
-            self.ask(UNFOLD)
+            self.unfold()
+        else:
+            self.settle()
+
+    def unfold(self) -> None:
+        """Show whatever the page can show."""
+        self.ask(UNFOLD)
         self.settle()
 
     def settle(self) -> None:
