@@ -30,6 +30,7 @@ from labkit.errors import LabkitError
 from labkit.models.fedavg import FedAvgNet
 from labkit.models.mlp import MLP
 from labkit.models.normalized import Normalized
+from labkit.randomness import stream
 from labkit.training.callbacks import Callback, Training
 from labkit.training.checkpoint import Checkpoint
 
@@ -240,6 +241,8 @@ def test_clipping_shortens_steps_to_the_median_length() -> None:
     models = previous + torch.tensor([[1.0, 0.0], [0.0, 2.0], [30.0, 40.0]])
     expected = previous + torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.2, 1.6]]).mean(0)
     assert torch.allclose(rules.clipped_mean(models, previous), expected)
+    two = previous + torch.tensor([[1.0, 0.0], [0.0, 3.0]])  # of an even number, the mean of the middle two
+    assert torch.allclose(rules.clipped_mean(two, previous), previous + torch.tensor([0.5, 1.0]))
 
 
 def test_rejection_turns_away_those_whose_absence_helps() -> None:
@@ -278,6 +281,14 @@ def test_the_direction_is_that_of_honest_change() -> None:
     own, others = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-3.0, 1.0, 1.0]])
     assert model_attacks.direction(OwnModels(previous, own, 2)).tolist() == [1, 0, -1]
     assert model_attacks.direction(AllModels(previous, own, 2, others)).tolist() == [-1, 0, -1]
+
+
+def test_weights_that_no_client_moves_have_no_direction_and_no_lies() -> None:
+    still = gaussian(1_000).expand(100, -1)
+    view = AllModels(still[0], still[:20], 100, still[20:])
+    assert still.mean(0).ne(still[0]).any()  # a mean of equal floats is another float
+    assert not model_attacks.direction(view).any()
+    assert torch.equal(model_attacks.beyond_all(view, dice()), still[:20])
 
 
 def test_beyond_all_by_hand() -> None:
@@ -337,7 +348,7 @@ def test_min_max_stays_as_near_as_honest_models_are_to_each_other() -> None:
     lie = model_attacks.min_max(view, dice())[0]
     widest = torch.cdist(view.others, view.others).max()
     assert (lie - view.others).norm(dim=1).max() == pytest.approx(widest.item(), rel=1e-3)
-    assert bool((lie < view.others.mean(0)).all())
+    assert bool((lie > view.others.mean(0)).all())  # in gradients, the authors' code subtracts
 
 
 def test_the_gaussian_attack_has_mean_and_deviation_of_honest_models() -> None:
@@ -492,6 +503,21 @@ def test_a_round_is_what_its_parts_are() -> None:
     assert all(each.sizes.tolist() == [30.0] * 5 for each in received)
     assert history.series("nearest lies")[1] == [0.0, 0.0, 0.0]
     assert len(history.series("loss")[1]) == 3
+
+
+def test_the_attacker_does_not_get_the_generator_of_the_server() -> None:
+    def seen(attack_of) -> int:
+        seeds: list[int] = []
+
+        def look(view: OwnModels, generator: Generator) -> Tensor:
+            seeds.append(generator.initial_seed())
+            return view.own
+
+        run_rounds(network(), federation(attackers=3), mean, 4, 7, attack=attack_of(look))
+        assert len(set(seeds)) == 4
+        return len(set(seeds) & {stream(7, number).initial_seed() for number in range(4)})
+
+    assert seen(PartialKnowledge) == seen(FullKnowledge) == 0
 
 
 def test_undisturbed_rounds_learn_and_lies_undo_it() -> None:

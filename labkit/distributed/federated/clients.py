@@ -40,21 +40,33 @@ class Plan:
 
 
 def plan(owned: Sequence[Tensor], work: Work, generator: Generator) -> Plan:
-    """Return the batches of clients that own the images at `owned`: a new order for every epoch."""
-    largest = max(len(own) for own in owned)
-    size = min(work.batch, largest) if work.batch else largest
+    """Return the batches of clients that own the images at `owned`: a new order for every epoch.
+
+    Raises LabkitError where none of them has an image.
+    """
+    if not any(len(own) for own in owned):
+        raise LabkitError("none of the clients of a round has an image")
+    return padded(drawn_batches(owned, work, generator))
+
+
+def drawn_batches(owned: Sequence[Tensor], work: Work, generator: Generator) -> list[list[Tensor]]:
+    """Return the batches of each client as it draws them, one client after the other."""
     batches: list[list[Tensor]] = []
     for own in owned:
         mine: list[Tensor] = []
         for _ in range(work.epochs):
             order = own[torch.randperm(len(own), generator=generator)]
-            mine += order.split(size) if len(order) else []
+            mine += order.split(work.batch or len(own)) if len(own) else []
         batches.append(mine[: work.steps or None])
-    steps = max(len(mine) for mine in batches)
-    if steps == 0:
-        raise LabkitError("none of the clients of a round has an image")
-    index = torch.zeros(len(owned), steps, size, dtype=torch.int64)
-    weight = torch.zeros(len(owned), steps, size)
+    return batches
+
+
+def padded(batches: Sequence[Sequence[Tensor]]) -> Plan:
+    """Return the plan of clients with these batches, of at least one step of one image."""
+    steps = max([1, *(len(mine) for mine in batches)])
+    size = max([1, *(len(batch) for mine in batches for batch in mine)])
+    index = torch.zeros(len(batches), steps, size, dtype=torch.int64)
+    weight = torch.zeros(len(batches), steps, size)
     for client, mine in enumerate(batches):
         for step, batch in enumerate(mine):
             index[client, step, : len(batch)] = batch

@@ -20,7 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from torch import Tensor, nn
 
-from labkit.distributed.federated.clients import Plan, flat, load, plan, train_clients
+from labkit.distributed.federated.clients import drawn_batches, flat, load, padded, train_clients
 from labkit.distributed.federated.rounds import Federation
 from labkit.distributed.federated.rules import Received, Rule
 from labkit.errors import LabkitError
@@ -50,8 +50,9 @@ def client_app(model: nn.Module, federation: Federation, seed: int) -> ClientApp
         client = int(context.node_config["partition-id"])
         draw = stream(seed, int(message.content["config"]["server-round"]) - 1)  # Flower counts from 1
         federation.drawn(draw)
-        whole = plan(federation.owned, federation.work, draw)
-        own = Plan(whole.index[client : client + 1], whole.weight[client : client + 1])
+        # Those before it draw first; what they draw is thrown away.
+        batches = drawn_batches(federation.owned[: client + 1], federation.work, draw)
+        own = padded(batches[client:])
         here = deepcopy(model)
         load(here, unpacked(message.content["arrays"]))
         images = federation.images

@@ -26,7 +26,8 @@ def gaussian(view: OwnModels, generator: Generator) -> Tensor:
 def direction(view: OwnModels) -> Tensor:
     """Return the sign of each weight's change without an attack, -1, 0 or 1, as far as the view tells."""
     honest = torch.cat([view.own, view.others]) if isinstance(view, AllModels) else view.own
-    return (honest.mean(0) - view.previous).sign()
+    # Differences first: the mean of equal floats is not always that float, and still weights are to be 0.
+    return (honest - view.previous).mean(0).sign()
 
 
 def beyond_all(view: AllModels, generator: Generator) -> Tensor:
@@ -73,24 +74,25 @@ def deceive_krum_guessing(view: OwnModels, generator: Generator) -> Tensor:
 
 
 def min_max(view: AllModels, generator: Generator) -> Tensor:
-    """Return copies of the mean minus γ standard deviations, γ as large as nobody would notice.
+    """Return copies of the mean plus γ standard deviations, γ as large as nobody would notice.
 
     No honest model is then farther from the lie than the two most distant honest ones are from each other.
-    γ by step-halving from 10, as in the authors' code.
+    γ by step-halving from 10, as in the authors' code, which subtracts: it sends gradients, and weights go
+    against these.
     """
     mean, std = view.others.mean(0), view.others.std(0)
     allowed = squared_distances(view.others).max()
-    # |mean - γ std - u|² is a quadratic function of γ.
+    # |mean + γ std - u|² is a quadratic function of γ.
     apart = mean - view.others
     squares, products = apart.square().sum(1), apart @ std
     gamma, step, found = 10.0, 5.0, 0.0
     while step > SMALLEST:
-        farthest = (squares - 2 * gamma * products + gamma**2 * (std @ std)).max()
+        farthest = (squares + 2 * gamma * products + gamma**2 * (std @ std)).max()
         fits = bool(farthest <= allowed)
         found = gamma if fits else found
         gamma += step if fits else -step
         step /= 2
-    return (mean - found * std).expand_as(view.own)
+    return (mean + found * std).expand_as(view.own)
 
 
 def _farthest(previous: Tensor, away: Tensor, honest: Tensor, copies: int) -> Tensor | None:

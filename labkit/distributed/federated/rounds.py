@@ -19,7 +19,7 @@ from labkit.training.callbacks import Callback, Training
 from labkit.training.history import History
 from labkit.training.steps import repeat
 
-_POISON = 2**33  # streams of its own: those of rounds are numbered from 0
+_ATTACK = 2**33  # the attacker's own streams, one a round: those of rounds are numbered from 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Poison:
         if self.attack.due(number):
             x, y = self.images.x[self.mine], self.images.y[self.mine]  # by index: copies
             view = OwnData(x, y, self.x[self.mine], len(self.images.classes), deepcopy(model))
-            self.x[self.mine], self.y[self.mine] = self.attack.craft(view, stream(seed, _POISON + number))
+            self.x[self.mine], self.y[self.mine] = self.attack.craft(view, stream(seed, _ATTACK + number))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the attacker's images as they are now."""
@@ -109,7 +109,7 @@ def run_rounds(
         previous = flat(model)
         models, losses = train_clients(model, x, y, planned, federation.work.learning_rate)
         if forgery and lying.any():
-            models = crafted(forgery, models, lying, previous, draw)
+            models = crafted(forgery, models, lying, previous, stream(seed, _ATTACK + number))
         new = rule(Received(models, previous, federation.sizes()[chosen].to(images.x.device)))
         if forgery:
             nearest = (models - new).norm(dim=1).argmin()

@@ -76,7 +76,7 @@ def krum_scores(distances: Tensor, attackers: int) -> Tensor:
 
 
 def squared_distances(models: Tensor) -> Tensor:
-    """Return the squared distance of each pair of models, (m, m), in float64."""
+    """Return the squared distance of each pair of models, (m, m), as float64 of products in their own type."""
     # Models of a round are near to each other and far from zero: squares of the whole would cancel.
     apart = models - models.mean(0)
     products = (apart @ apart.T).double()
@@ -85,14 +85,14 @@ def squared_distances(models: Tensor) -> Tensor:
 
 
 def clipped_mean(models: Tensor, previous: Tensor) -> Tensor:
-    """Return the mean after shortening each client's step to the median length (Sun et al. 2019).
+    """Return the mean after shortening each client's step to the median length.
 
-    A length that is fixed beforehand would have to fall with training; the median length is what most
-    clients have.
+    Sun et al. (2019) clip to a length that is fixed beforehand. That would have to fall with training; the
+    median length is what most clients have.
     """
     steps = models - previous
     lengths: Tensor = steps.norm(dim=1)
-    shorter = (lengths.median() / lengths.clamp(min=1e-12)).clamp(max=1)
+    shorter = (median(lengths) / lengths.clamp(min=1e-12)).clamp(max=1)
     return previous + (steps * shorter.unsqueeze(1)).mean(0)
 
 
