@@ -35,12 +35,14 @@ def honest_quantile(answer: Callable[[int, int], float]) -> None:
 
 
 @checker
-def trimmed_shift(answer: Callable[[float], float]) -> None:
-    """The mean of what is left of a Gaussian when its lower end is gone."""
-    for lying in (0.1, 0.2, 0.4):
-        dropped, bell = lying / (1 - lying), NormalDist()
-        expected = bell.pdf(bell.inv_cdf(dropped)) / (1 - dropped)
-        same(float(answer(lying)), expected, f"trimmed_shift({lying})", 1e-4)
+def trimmed_shift(answer: Callable[[float, float], float]) -> None:
+    """The mean of what is left of a Gaussian when more is gone below than above."""
+    bell = NormalDist()
+    for lying, cut in ((0.1, 0.2), (0.2, 0.25), (0.2, 0.4), (0.3, 0.45)):
+        below, above = cut / (1 - lying), (cut - lying) / (1 - lying)
+        area = bell.pdf(bell.inv_cdf(below)) - bell.pdf(bell.inv_cdf(1 - above))
+        expected = area / (1 - below - above)
+        same(float(answer(lying, cut)), expected, f"trimmed_shift({lying}, {cut})", 1e-4)
 
 
 @checker
@@ -52,7 +54,7 @@ def largest_gamma(answer: Callable[[Tensor, Tensor], float]) -> None:
         p = torch.rand(5, generator=generator).double() + 0.1
         found = float(answer(honest.clone(), p.clone()))
         allowed = torch.cdist(honest, honest).max().item()
-        far = (honest.mean(0) - found * p - honest).norm(dim=1).max().item()
+        far = (honest.mean(0) + found * p - honest).norm(dim=1).max().item()
         told = f"With your γ of {found:.4g} the farthest model is {far:.4g} away; allowed are {allowed:.4g}."
         expect(found > 0 and abs(far / allowed - 1) < 2e-3, told)
 

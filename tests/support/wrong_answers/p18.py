@@ -6,8 +6,12 @@ WRONG = {
         "return (models * sizes.unsqueeze(1)).sum(0) / len(models)",  # weights that do not add up to one
     ],
     "trimmed_shift": [
-        "return NormalDist().inv_cdf(0.5 / (1 - lying))",  # that of the median
-        "return NormalDist().pdf(NormalDist().inv_cdf(lying)) / (1 - lying)",  # a share of all, not of honest
+        # as if the server cut no more than there are lies
+        "dropped = lying / (1 - lying)\n"
+        "return NormalDist().pdf(NormalDist().inv_cdf(dropped)) / (1 - dropped)",
+        # shares of all, not of the honest
+        "bell, above = NormalDist(), cut - lying\n"
+        "return (bell.pdf(bell.inv_cdf(cut)) - bell.pdf(bell.inv_cdf(1 - above))) / (1 - cut - above)",
     ],
     "largest_gamma": [
         # the distance from the mean, not of two models
