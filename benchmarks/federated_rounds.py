@@ -7,7 +7,8 @@ with 64 hidden units. Theirs is `flwr.simulation.run_simulation`, a Ray actor fo
 thread; ours is a single thread of this process. Times of Flower are from the end of a round to the end of the
 next, so that its start is left out. A client of theirs draws the orders of those before it, as ours do, and
 builds its own batches alone. Both must end at the same weights, and ours be ten times as fast, or nothing is
-written. Prints rounds a minute, as median over rounds, and writes them to benchmarks/results/federated_rounds.json.
+written. Prints rounds a minute, as median over rounds, and writes them to
+benchmarks/results/federated_rounds.json.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def krum_scores(distances: Tensor, attackers: int) -> Tensor:
 
 
 def squared_distances(models: Tensor) -> Tensor:
-    """Return the squared distance of each pair of models, (m, m), as float64 of products in their own type."""
+    """Return the squared distance of each pair of models, (m, m) float64, from products in their own type."""
     # Models of a round are near to each other and far from zero: squares of the whole would cancel.
     apart = models - models.mean(0)
     products = (apart @ apart.T).double()
