@@ -14,7 +14,16 @@ from torch.nn import functional as F
 
 from labkit.data.embedded.digits import digits
 from labkit.distributed.federated import data_attacks, model_attacks, partition, rules
-from labkit.distributed.federated.clients import Work, flat, load, plan, shaped, train_clients
+from labkit.distributed.federated.clients import (
+    Work,
+    drawn_batches,
+    flat,
+    load,
+    padded,
+    plan,
+    shaped,
+    train_clients,
+)
 from labkit.distributed.federated.rounds import Federation, run_rounds
 from labkit.distributed.federated.rules import Received
 from labkit.distributed.federated.threats import (
@@ -167,6 +176,18 @@ def test_an_epoch_sees_every_image_once_and_steps_end_it() -> None:
     assert plan(owned, Work(0.1), dice()).index.shape == (3, 1, 7)
     with pytest.raises(LabkitError, match="none of the clients"):
         plan(owned[2:], Work(0.1), dice())
+
+
+@pytest.mark.parametrize("work", [Work(0.1), Work(0.1, epochs=2, batch=3), Work(0.1, batch=4, steps=1)])
+def test_a_client_by_itself_has_the_batches_it_has_among_all(work: Work) -> None:
+    owned = [torch.arange(7), torch.empty(0, dtype=torch.int64), torch.arange(7, 10)]
+    whole = plan(owned, work, dice(1))
+    for client in range(3):
+        own = padded(drawn_batches(owned[: client + 1], work, dice(1))[client:])
+        _, steps, size = own.index.shape
+        for alone, among in ((own.index, whole.index), (own.weight, whole.weight)):
+            assert torch.equal(alone[0], among[client, :steps, :size])
+        assert own.weight.sum() == whole.weight[client].sum()
 
 
 def test_a_vector_is_the_model_and_back() -> None:
