@@ -6,6 +6,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 import torch
@@ -240,6 +241,11 @@ def test_the_largest_values_are_sent_and_the_rest_is_remembered() -> None:
     assert wires[0].sent == {"push": 16}
     found, _ = exchanged(schemes, [[torch.tensor([3.0, 0.0, 3.5, 0.0])], [torch.zeros(4)]])
     assert flat(found[0]).tolist() == pytest.approx([2.0, 0.05, 1.85, 0.0])
+    again = TopK(0.5)
+    again.load_state_dict(schemes[0].state_dict())
+    assert again.left.keys() == schemes[0].left.keys()
+    assert all(torch.equal(again.left[layer], left) for layer, left in schemes[0].left.items())
+    assert terngrad().state_dict() == {}
     forgetful = TopK(0.5, memory=False)
     exchanged([forgetful], [[torch.ones(4)]])
     assert not forgetful.left
@@ -361,20 +367,43 @@ def test_a_bounded_training_resumes_exactly(images: Images, tmp_path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
+def test_with_a_rate_past_writes_do_not_count() -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(n)) for n in (20, 200)]
+    optimizer = BoundedSGD(parameters, 0.1, 200, 200, 0, rate=0.1, whole=True)
+    for parameter, size in zip(parameters, (6.0, 1.0), strict=True):
+        parameter.grad = torch.full_like(parameter, size)
+    halves = []
+    for _ in range(200):
+        optimizer.step()
+        halves.append(float(optimizer.writes()[0].mean()))
+    # 22 writes a step among wishes of 20 * 6 and 200 * 1
+    assert halves[99] == pytest.approx(100 * 22 * 6 / 320, rel=0.1)
+    assert halves[199] - halves[99] == pytest.approx(halves[99], rel=0.1)
+
+
+def test_what_has_diverged_is_not_written_over_and_over() -> None:
+    weight, optimizer = bounded("even", budget=2)
+    weight.grad = torch.full((50,), torch.nan)
+    for _ in range(20):
+        optimizer.step()
+    assert weight.isnan().any()
+    assert int(optimizer.writes()[0].max()) == 1
+
+
 def test_rates_are_noted_and_idle_parameters_frozen() -> None:
     class Given:
         def __init__(self, optimizer: BoundedSGD) -> None:
             self.optimizer, self.step = optimizer, 0
 
     def run(watch: WriteRates) -> BoundedSGD:
-        parameters = [torch.nn.Parameter(torch.zeros(n)) for n in (100, 40, 60)]
-        optimizer = BoundedSGD(parameters, 0.1, 10, 40, 0, whole=True)
+        parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((10, 10), (40,), (60,))]
+        optimizer = BoundedSGD(parameters, 0.1, 40, 40, 0, rate=0.2, whole=True)
         given, draw = Given(optimizer), torch.Generator().manual_seed(0)
         for step in range(40):
             given.step = step
             for place, parameter in enumerate(parameters):
                 size = (1.0, 1.0, 1.0 if step < 10 else 1e-4)[place]
-                parameter.grad = size * torch.randn(len(parameter), generator=draw)
+                parameter.grad = size * torch.randn(parameter.shape, generator=draw)
             optimizer.step()
             watch.on_step_end(given)
         return optimizer
@@ -382,14 +411,21 @@ def test_rates_are_noted_and_idle_parameters_frozen() -> None:
     watch = WriteRates(10, threshold=0.5)
     optimizer = run(watch)
     assert watch.frozen == {2: 20}
-    assert [len(rates) for rates in watch.rates] == [3] * 4
+    assert [[len(outputs) for outputs in rates] for rates in watch.rates] == [[10, 40, 60]] * 4
+    means = [[fmean(outputs) for outputs in rates] for rates in watch.rates]
     total = sum(float(writes.sum()) for writes in optimizer.writes())
-    noted = [10 * n * rate for rates in watch.rates for n, rate in zip((100, 40, 60), rates, strict=True)]
+    noted = [10 * n * rate for rates in means for n, rate in zip((100, 40, 60), rates, strict=True)]
     assert sum(noted) == pytest.approx(total)
-    assert watch.rates[2][2] == watch.rates[3][2] == 0
-    other = WriteRates(10, instead=[(20, 60)])
-    run(other)
-    assert other.frozen == {1: 20}, "the busiest that is not larger"
+    assert means[2][2] == means[3][2] == 0
+    # The writes of those that are frozen are saved, and neither given to others nor taken from them: all 40
+    # of a step go to the 140 that are not quiet, before and after.
+    assert [means[at][0] for at in (1, 3)] == pytest.approx([40 / 140] * 2, rel=0.1)
+    wanting = run(WriteRates(10))
+    assert [torch.equal(a, b) for a, b in zip(wanting.writes(), optimizer.writes(), strict=True)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_lenet_has_the_published_number_of_parameters() -> None:

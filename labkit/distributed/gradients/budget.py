@@ -6,7 +6,8 @@ probability, so that the expectation of a step is that of plain gradient descent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -17,7 +18,7 @@ from labkit.randomness import stream
 from labkit.training.callbacks import Callback, Training
 
 Rule = Literal["magnitude", "even", "largest"]
-FLOOR = 0.1  # of the mean probability: no chance is smaller, so that no step is larger than its tenfold
+FLOOR = 0.1  # of the mean probability: no chance is smaller, so that no step is over ten times that of even ones
 
 
 def probabilities(wish: Tensor, mean: float) -> Tensor:
@@ -44,12 +45,13 @@ class BoundedSGD(Optimizer):
         rule: who is written. ``magnitude``: by chance, likelier the larger the gradient and the more is left
             of its budget. ``even``: by chance, by what is left alone. ``largest``: those with the largest
             gradients, as they are, which is not unbiased.
-        rate: share of the weights to write in a step; None spreads what is left of the budget evenly over
-            the steps that are left.
+        rate: share of the weights to write in a step, with no regard to how much is left of a budget until
+            it is spent; None spreads what is left of the budget evenly over the steps that are left.
         whole: probabilities are set among all weights of the network, and not in each layer by itself.
 
     The state of a parameter has `writes`, how often each of its values has changed, and `asked`, how often
-    each was chosen. A group with `frozen` set is left alone, and so is what it would have been given.
+    each was chosen. A group with `frozen` set is chosen as before and left as it is: what it would have been
+    given is not given to others.
     """
 
     def __init__(
@@ -83,22 +85,16 @@ class BoundedSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        open_groups = [group for group in self.param_groups if not group["frozen"]]
         number = self.state[self.param_groups[0]["params"][0]]["step"]
         generator = stream(self.seed, 2**50 + number)
         for group in self.param_groups:
             self.state[group["params"][0]]["step"] = number + 1
-        parameters = [group["params"][0] for group in open_groups]
-        together = [parameters] if self.whole else [[parameter] for parameter in parameters]
-        rates = {id(group["params"][0]): group["lr"] for group in open_groups}
-        for some in together:
-            if some:
-                self._write(some, rates, number, generator)
+        for groups in [self.param_groups] if self.whole else [[group] for group in self.param_groups]:
+            self._write(groups, number, generator)
         return loss
 
-    def _write(
-        self, some: list[nn.Parameter], rates: dict[int, float], number: int, generator: torch.Generator
-    ) -> None:
+    def _write(self, groups: list[dict[str, Any]], number: int, generator: torch.Generator) -> None:
+        some: list[nn.Parameter] = [group["params"][0] for group in groups]
         gradient = torch.cat([_gradient(parameter).flatten() for parameter in some])
         asked = torch.cat([self.state[parameter]["asked"].flatten() for parameter in some])
         left = self.budget - asked
@@ -112,7 +108,8 @@ class BoundedSGD(Optimizer):
             chosen = torch.zeros_like(left, dtype=torch.bool).index_fill(0, place, True) & (left > 0)
             change = gradient
         else:
-            wish = left * gradient.abs() if self.rule == "magnitude" else left
+            weight = left if self.rate is None else (left > 0).to(left.dtype)
+            wish = weight * gradient.abs() if self.rule == "magnitude" else weight
             chance = probabilities(wish, mean)
             if self.rule == "magnitude":
                 chance = torch.where(left > 0, chance.clamp(min=FLOOR * mean), 0)
@@ -120,12 +117,16 @@ class BoundedSGD(Optimizer):
             chosen = drawn < chance
             change = gradient / torch.where(chosen, chance, 1)
         sizes = [parameter.numel() for parameter in some]
-        for parameter, mask, delta in zip(some, chosen.split(sizes), change.split(sizes), strict=True):
+        for group, mask, delta in zip(groups, chosen.split(sizes), change.split(sizes), strict=True):
+            parameter = group["params"][0]
+            state = self.state[parameter]
             mask, delta = mask.view_as(parameter), delta.view_as(parameter)
-            before = parameter.clone()
-            parameter.sub_(torch.where(mask, rates[id(parameter)] * delta, 0))
-            self.state[parameter]["writes"] += parameter != before
-            self.state[parameter]["asked"] += mask
+            state["asked"] += mask
+            if not group["frozen"]:
+                before = parameter.clone()
+                parameter.sub_(torch.where(mask, group["lr"] * delta, 0))
+                # What is no number differs from itself, and has not changed.
+                state["writes"] += (parameter != before) & ~(parameter.isnan() & before.isnan())
 
     def writes(self) -> list[Tensor]:
         """Return how often each weight has changed, a tensor for each parameter."""
@@ -141,14 +142,13 @@ class WriteRates(Callback):
     """Notes every `every` steps which share of each parameter's values was written in a step, on average.
 
     With `threshold`, a parameter is frozen for good when its rate falls below that share of its first one.
-    `frozen` has the step at which that happened, by number of the parameter. With `instead`, what such a
-    training has frozen, as many values are frozen at the same steps, but those of other parameters: the
-    busiest first.
+    `rates` has for each of these times and each parameter a rate for each output: a filter of a convolution,
+    a row of a matrix. `frozen` has the step of each that was frozen, by number of the parameter.
     """
 
-    def __init__(self, every: int, threshold: float = 0.0, instead: Sequence[tuple[int, int]] = ()) -> None:
-        self.every, self.threshold, self.instead = every, threshold, list(instead)
-        self.rates: list[list[float]] = []
+    def __init__(self, every: int, threshold: float = 0.0) -> None:
+        self.every, self.threshold = every, threshold
+        self.rates: list[list[list[float]]] = []
         self.frozen: dict[int, int] = {}
         self._before: list[Tensor] = []
 
@@ -173,24 +173,12 @@ class WriteRates(Callback):
         before = self._before or [torch.zeros_like(writes) for writes in now]
         self.rates.append(
             [
-                float((after - earlier).double().mean()) / self.every
+                ((after - earlier).reshape(len(after), -1).double().mean(1) / self.every).tolist()
                 for after, earlier in zip(now, before, strict=True)
             ]
         )
         self._before = now
-        for number in self._due(done, [writes.numel() for writes in now]):
-            self.frozen[number] = done
-            optimizer.param_groups[number]["frozen"] = True
-
-    def _due(self, done: int, sizes: list[int]) -> list[int]:
-        first, last = self.rates[0], self.rates[-1]
-        still = [number for number in range(len(sizes)) if number not in self.frozen]
-        if not self.instead:
-            return [n for n in still if last[n] < self.threshold * first[n]]
-        room = sum(size for at, size in self.instead if at <= done) - sum(sizes[n] for n in self.frozen)
-        due = []
-        for number in sorted(still, key=lambda n: -last[n] / max(first[n], 1e-12)):
-            if sizes[number] <= room:
-                due.append(number)
-                room -= sizes[number]
-        return due
+        for number, (first, last) in enumerate(zip(self.rates[0], self.rates[-1], strict=True)):
+            if number not in self.frozen and fmean(last) < self.threshold * fmean(first):
+                self.frozen[number] = done
+                optimizer.param_groups[number]["frozen"] = True

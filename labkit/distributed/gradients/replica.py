@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from labkit.data.batches import Batch, Loader
 from labkit.data.images import Images
-from labkit.distributed.gradients.schemes import Scheme, TopK
+from labkit.distributed.gradients.schemes import Scheme
 from labkit.distributed.gradients.wire import Wire
 from labkit.errors import LabkitError
 from labkit.randomness import stream
@@ -141,11 +141,10 @@ class Replica:
 
     def state(self) -> dict[str, Any]:
         """Return what a later start needs to go on exactly."""
-        left = self.task.scheme.left if isinstance(self.task.scheme, TopK) else {}
         return {
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "left": {str(layer): value for layer, value in left.items()},
+            "scheme": self.task.scheme.state_dict(),
             "sent": dict(self.wire.sent),
             "counts": [self._steps, self.wire.rounds],
             "seconds": [self._seconds, self.exchange.seconds],
@@ -155,10 +154,7 @@ class Replica:
         """Take back what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if isinstance(self.task.scheme, TopK):
-            device = next(self.model.parameters()).device
-            self.task.scheme.left.clear()
-            self.task.scheme.left.update({int(k): v.to(device) for k, v in state["left"].items()})
+        self.task.scheme.load_state_dict(state["scheme"])
         self.wire.sent = dict(state["sent"])
         self._steps, self.wire.rounds = state["counts"]
         self._seconds, self.exchange.seconds = state["seconds"]

@@ -35,9 +35,16 @@ class Scheme(Protocol):
         """Return the mean over workers of `gradients`, each of one layer; `layers` are their numbers."""
         ...
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what this worker remembers from step to step: of most schemes, nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state_dict` returned."""
+
 
 @dataclass(frozen=True)
-class Float:
+class Float(Scheme):
     """32 bits a value, each way."""
 
     def mean(
@@ -49,7 +56,7 @@ class Float:
 
 
 @dataclass(frozen=True)
-class Levels:
+class Levels(Scheme):
     """Each layer rounded at random to 2 * levels + 1 values; with one level that is TernGrad.
 
     Attributes:
@@ -116,7 +123,7 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class QSGD:
+class QSGD(Scheme):
     """QSGD (Alistarh et al. 2017): levels between zero and the length of each `bucket` of values.
 
     Codes have a fixed number of bits, and go from each worker to all, with a length a bucket.
@@ -141,7 +148,7 @@ class QSGD:
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Scheme):
     """The largest values of each layer, a share of `kept`, each with its place, from each worker to all.
 
     With `memory`, what was not sent is added to the next gradient (error feedback, Stich et al. 2018).
@@ -159,7 +166,7 @@ class TopK:
         for gradient, layer in zip(gradients, layers, strict=True):
             flat = gradient.flatten()
             if layer in self.left:
-                flat = flat + self.left[layer]
+                flat = flat + self.left[layer].to(flat.device)
             place = flat.abs().topk(max(1, round(self.kept * len(flat)))).indices
             if self.memory:
                 self.left[layer] = flat.index_fill(0, place, 0)
@@ -172,6 +179,15 @@ class TopK:
         for place, value in zip(all_places, all_values, strict=True):
             total.index_add_(0, place.long(), value)
         return _like(gradients, total / wire.size)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what was not sent yet, by the number of the layer."""
+        return {str(layer): value for layer, value in self.left.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take it back."""
+        self.left.clear()
+        self.left.update({int(layer): value for layer, value in state.items()})
 
 
 def terngrad(clip: float | None = 2.5) -> Levels:
