@@ -12,16 +12,12 @@ from labkit.exercises.checking import checker, expect, own_claim, same
 
 
 @checker
-def on_the_wire(answer: Callable[[int, int], tuple[float, float]]) -> None:
-    """Bytes each way, for networks and numbers of workers by hand."""
-    for values, workers, push, pull in (
-        (800, 2, 100.0, 150.0),
-        (800, 4, 150.0, 300.0),
-        (1_600, 8, 350.0, 875.0),
-    ):
-        found = answer(values, workers)
-        for way, got, expected in (("push", found[0], push), ("pull", found[1], pull)):
-            same(float(got), expected, f"the {way} of {values} values and {workers} workers")
+def on_the_wire(answer: Callable[[int], tuple[float, float]]) -> None:
+    """Factors for numbers of workers by hand."""
+    for workers, shared, own in ((2, 64 / 5, 16.0), (4, 64 / 6, 8.0), (8, 64 / 7, 4.0)):
+        found = answer(workers)
+        for scales, got, expected in (("a shared scale", found[0], shared), ("own scales", found[1], own)):
+            same(float(got), expected, f"the factor of {workers} workers with {scales}")
 
 
 @checker

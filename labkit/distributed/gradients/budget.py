@@ -18,7 +18,8 @@ from labkit.randomness import stream
 from labkit.training.callbacks import Callback, Training
 
 Rule = Literal["magnitude", "even", "largest"]
-FLOOR = 0.1  # of the mean probability: no chance is smaller, so that no step is over ten times that of even ones
+# Of the mean probability: no chance is smaller, so that no step is over ten times that of even chances.
+FLOOR = 0.1
 
 
 def probabilities(wish: Tensor, mean: float) -> Tensor:

@@ -2,10 +2,10 @@
 
 WRONG = {
     "on_the_wire": [
-        # all values go to all
-        "sums = (2 * workers).bit_length()\nreturn 2 * values / 8, sums * values / 8",
         # sums take as many bits as codes
-        "share = values * (workers - 1) / workers\nreturn 2 * share / 8, 2 * share / 8",
+        "return 64 / 4, 32 / workers",
+        # codes go to all others, and floats too
+        "return 64 / (2 + (2 * workers).bit_length()), 32 / 2",
     ],
     "ternarise": [
         # the wrong way round
