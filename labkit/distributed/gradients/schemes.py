@@ -41,6 +41,7 @@ class Scheme(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
+        assert not state, "nothing was remembered"
 
 
 @dataclass(frozen=True)
