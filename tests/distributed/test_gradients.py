@@ -369,7 +369,7 @@ def test_a_bounded_training_resumes_exactly(images: Images, tmp_path) -> None:
 
 def test_with_a_rate_past_writes_do_not_count() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(n)) for n in (20, 200)]
-    optimizer = BoundedSGD(parameters, 0.1, 200, 200, 0, rate=0.1, whole=True)
+    optimizer = BoundedSGD(parameters, 0.1, 120, 200, 0, rate=0.1, whole=True)
     for parameter, size in zip(parameters, (6.0, 1.0), strict=True):
         parameter.grad = torch.full_like(parameter, size)
     halves = []
