@@ -52,7 +52,6 @@ pdf: $(READY)
 	$(BIN)/labkit pdf
 
 lab: $(READY)
-	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet jupyterlab
 	$(BIN)/labkit lab
 
 clean:

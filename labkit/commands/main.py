@@ -32,7 +32,7 @@ Examples:
   labkit show p22                               the tables that runs have recorded
   labkit verify                                 are the recorded runs whole, and still of this code?
   labkit pair                                   make the notebooks from book/*.md
-  labkit new p23 "A title" --part training       a chapter to begin with
+  labkit new p23 "A title" --part training      a chapter to begin with
   labkit data list                              data sets, and where they are found
 """
 

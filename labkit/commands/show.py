@@ -27,7 +27,7 @@ def show(what: str, profile: str | None, seed: int | None, tables: tuple[str, ..
     \b
     Examples:
       labkit show p22
-      labkit show p22 --profile laptop --seed 0 --table R10 --all
+      labkit show p22 --profile full --seed 0 --table R10 --all
       labkit show runs/p22-vanishing-gradients/smoke/epochs=2
     """
     from labkit.batch.found import as_text, made_of, mean_rows, records_of
