@@ -31,9 +31,9 @@ NEEDS_WEIGHTS = (
 NEEDS_SETS = "needs all real sets in the folder that LABKIT_DATA names"
 NEEDS_BROWSER = "needs chromium, chromedriver and npm"
 NEEDS_CORES = "needs two cores"
-# Seconds of processor time for the cells of a notebook, on one thread. A chapter runs twice, here and for the
-# site, so forty at the limit take two cores twenty minutes. A busy machine hardly changes it.
-LIMIT = 30.0
+# Seconds of processor time for the cells of a notebook, on one thread: twice what a chapter may take on an
+# idle core, since a core that does something else beside it, on its other thread, counts up to twice as many.
+LIMIT = 60.0
 UNDER = {
     "colab": "under Colab's versions",
     "pinned": "under the pinned versions, as no package index answered: not tried under Colab's",
