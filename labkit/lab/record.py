@@ -32,14 +32,31 @@ def with_interval(values: Sequence[float], scale: float, unit: str, sign: str = 
     An interval that has no width as it is written is left out.
     """
     points = scale == 100 and scale * max(map(abs, values)) >= 0.05
+    mean, *ends = (scale * value for value in values)
+    places = 1 if points else _places(*ends) if ends else None
 
     def text(value: float) -> str:
-        form = ".1f" if points else ",.0f" if 999.5 <= abs(value) < 1e6 else ".3g"
+        form = f".{places}f" if places is not None else ".3g"
+        if not points and 999.5 <= abs(value) < 1e6:
+            form = ",.0f"
         return f"{value:{sign}z{form}}"  # z: no minus before a zero
 
-    mean, *ends = (text(scale * value) for value in values)
-    interval = f" [{', '.join(ends)}]" if {*ends} - {mean} else ""
-    return f"{mean}{interval}\u00a0{unit}".rstrip("\u00a0")
+    shown, *shown_ends = map(text, (mean, *ends))
+    interval = f" [{', '.join(shown_ends)}]" if {*shown_ends} - {shown} else ""
+    return f"{shown}{interval}\u00a0{unit}".rstrip("\u00a0")
+
+
+def _places(low: float, high: float) -> int | None:
+    """Return how many decimal places an interval from `low` to `high` deserves: two digits of its width.
+
+    They are never more than three digits of its larger end. None for an interval that has no width, or spans
+    a decade and more, where each number needs places of its own.
+    """
+    largest = max(abs(low), abs(high))
+    decade = low * high > 0 and largest >= 10 * min(abs(low), abs(high))
+    if not low < high or not 1e-3 <= largest < 1e6 or decade:
+        return None
+    return max(0, min(1 - math.floor(math.log10(high - low)), 2 - math.floor(math.log10(largest))))
 
 
 @dataclass

@@ -330,6 +330,10 @@ def test_values_are_told_with_interval_and_unit() -> None:
     assert with_interval((2839.6, 999.9, 4679.4), 1, "steps") == "2,840 [1,000, 4,679]\u00a0steps"
     assert with_interval((1.234, 0.01234, 2e9), 1, "times") == "1.23 [0.0123, 2e+09]\u00a0times"
     assert with_interval((0.12341, 0.1234, 0.12342), 100, "%") == "12.3\u00a0%"
+    assert with_interval((1.0, 0.98, 1.02), 1, "nats") == "1.00 [0.98, 1.02]\u00a0nats"
+    assert with_interval((0.00123, -0.0154, 0.0179), 1, "") == "0.001 [-0.015, 0.018]"
+    assert with_interval((1.0, 1.0, 1.0), 1, "steps") == "1\u00a0steps"
+    assert with_interval((0.1, -math.inf, math.inf), 1, "") == "0.1 [-inf, inf]"
     assert with_interval((-0.03, -0.0601, -0.0001), 100, "points", "+") == "-3.0 [-6.0, +0.0]\u00a0points"
     assert with_interval((-0.0003,), 100, "points", "+") == "-0.03\u00a0points"
 

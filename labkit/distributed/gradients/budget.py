@@ -142,7 +142,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 class WriteRates(Callback):
     """Notes every `every` steps which share of each parameter's values was written in a step, on average.
 
-    With `threshold`, a parameter is frozen for good when its rate falls below that share of its first one.
+    With `threshold`, a parameter is frozen for good when its rate falls below that share of its highest one.
     `rates` has for each of these times and each parameter a rate for each output: a filter of a convolution,
     a row of a matrix. `frozen` has the step of each that was frozen, by number of the parameter.
     """
@@ -179,7 +179,8 @@ class WriteRates(Callback):
             ]
         )
         self._before = now
-        for number, (first, last) in enumerate(zip(self.rates[0], self.rates[-1], strict=True)):
-            if number not in self.frozen and fmean(last) < self.threshold * fmean(first):
+        for number, noted in enumerate(zip(*self.rates, strict=True)):
+            means = [fmean(outputs) for outputs in noted]
+            if number not in self.frozen and means[-1] < self.threshold * max(means):
                 self.frozen[number] = done
                 optimizer.param_groups[number]["frozen"] = True
