@@ -43,7 +43,7 @@ def lines(
         _scaled(axes, log)
         if ticks:
             axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
-            axes.minorticks_off()
+            axes.xaxis.minorticks_off()
         _legend(figure, legend)
 
     return Drawing(table, draw, "Curves are means over seeds, bands reach from the lowest to the highest.")

@@ -241,6 +241,14 @@ def test_a_logarithmic_axis_of_less_than_two_decades_has_numbers() -> None:
     assert not any(tick.label1.get_text() for tick in axes.yaxis.get_minor_ticks())
 
 
+def test_ticks_of_x_leave_those_of_y() -> None:
+    where = {"severity": 2, "arm": "a"}
+    [axes] = made(lines("R1", x="x", y="y", by="kind", where=where, log="xy", ticks=(1, 10))).axes
+    axes.figure.draw_without_rendering()
+    assert not axes.xaxis.get_minorticklocs().size
+    assert axes.yaxis.get_minorticklocs().size
+
+
 def test_columns_are_bars_of_the_rows_that_are_chosen() -> None:
     drawing = columns("R1", x="arm", ys=["y", "severity"], where={"kind": "fog", "x": 1, "severity": (2,)})
     figure = made(drawing)
