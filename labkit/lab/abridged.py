@@ -324,8 +324,9 @@ def _repeated(answer: Any, few: int, rows: int, whole: dict[int, Any]) -> Any:
     """
     if id(answer) in whole:
         return whole[id(answer)]
-    if isinstance(answer, Tensor) and answer.ndim and len(answer) == few:
-        return answer[torch.arange(rows, device=answer.device) % few]
+    if isinstance(answer, Tensor) and few in answer.shape[:2]:  # the second: an answer of several networks
+        again = torch.arange(rows, device=answer.device) % few
+        return answer.index_select(answer.shape.index(few), again)
     if isinstance(answer, dict):
         return {key: _repeated(value, few, rows, whole) for key, value in answer.items()}
     if type(answer) in (list, tuple):
