@@ -106,7 +106,7 @@ def test_a_quotient_is_judged_on_the_scale_of_its_logarithm() -> None:
     assert judged(X / Y > 1, near, within=1.1).verdict == "no difference"
     assert judged(abs(X / Y) < 1.1, near).verdict == "supported"
     assert judged(abs(X / Y) < 1.1, seeds(x=[0.5, 0.51, 0.52], y=[1.0] * 3)).verdict == "contradicted"
-    assert judged(X / Y > 1, near).text == "1 [0.975, 1.03]\u00a0times"
+    assert judged(X / Y > 1, near).text == "1.00 [0.98, 1.03]\u00a0times"
 
 
 def test_what_a_control_does_not_hold_for_is_not_testable() -> None:
