@@ -306,19 +306,18 @@ def test_an_answer_about_a_few_images_is_repeated_for_all(images: Images) -> Non
     assert abridged.passes == 1
     assert abridged.spent == pytest.approx(0.14, rel=0.5)
     assert abridged.seconds == pytest.approx(0.4, rel=0.5)
-    several = abridged._pass(lambda images: torch.arange(3)[:, None] + images.y)(images)
-    assert several.shape == (3, len(images))
-    assert several[:, 15].equal(torch.arange(3) + images.y[1])
-    passes = abridged.passes
     weights = torch.zeros(16, 3, 3, 3)
     assert abridged._pass(lambda weights: weights)(weights) is weights
     few = images.first(14)
     assert abridged._pass(looked_at)(few)["size"] == 500  # not cut
-    assert abridged.passes == passes
+    assert abridged.passes == 1
     assert abridged._pass(looked_at)(images, 250)["size"] == 7
     labels = torch.arange(len(images))
     made = abridged._pass(lambda images, y: dataclasses.replace(images, x=images.x.clone(), y=y))
     assert made(images, labels).y is labels, "what comes back as it went in comes back whole"
+    several = abridged._pass(lambda images: torch.arange(3)[:, None] + images.y)(images)
+    assert several.shape == (3, len(images))
+    assert several[:, 15].equal(torch.arange(3) + images.y[1])
 
 
 def test_an_attack_asks_little_and_its_time_stands_for_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
