@@ -17,6 +17,7 @@ import nbformat
 from docutils.nodes import container, document
 from jupyter_cache import get_cache
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
 from labkit.chapters.cells import TAG
@@ -44,6 +45,7 @@ PROMPTS = {
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the hooks; called by Sphinx."""
+    app.connect("config-inited", number_no_pictures, priority=900)
     app.connect("env-get-outdated", changed_chapters)
     app.connect("env-before-read-docs", execute_outdated)
     app.connect("source-read", add_key)
@@ -60,6 +62,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     setup_pretrained(app)
     setup_redirects(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def number_no_pictures(app: Sphinx, config: Config) -> None:
+    """Leave drawn pictures without a number: the figures of a chapter have some, which start at one.
+
+    sphinx-jupyterbook-latex, which Jupyter Book brings along, has set `numfig` against the configuration.
+    """
+    config.numfig = False
 
 
 def changed_chapters(

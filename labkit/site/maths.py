@@ -6,6 +6,8 @@ command, and so stops the build; `\\ldots` for `\\dots` and `aligned` for `align
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -15,6 +17,9 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
+
+MATHML = "http://www.w3.org/1998/Math/MathML"
+ElementTree.register_namespace("", MATHML)
 
 
 def setup_maths(app: Sphinx) -> None:
@@ -40,7 +45,20 @@ def _display(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
     try:
-        return str(tex2mathml(node.astext(), as_block))
+        formula = ElementTree.fromstring(str(tex2mathml(node.astext(), as_block)))
     except MathError as error:
         logger.warning("the formula %r: %s", node.astext(), error, location=node)
         return ""
+    for element in formula.iter(f"{{{MATHML}}}munderover"):
+        _set_index_beside(element)
+    return ElementTree.tostring(formula, encoding="unicode")
+
+
+def _set_index_beside(element: ElementTree.Element) -> None:
+    """Move the index of a letter with an accent, which Docutils puts below it, to its side."""
+    letter, index, above = element
+    if above.get("stretchy") == "false":  # an accent; above a sum stands a limit
+        accented = ElementTree.Element(f"{{{MATHML}}}mover", accent="true")
+        accented.extend([letter, above])
+        element.tag = f"{{{MATHML}}}msub"
+        element[:] = [accented, index]

@@ -37,6 +37,7 @@ from labkit.training.snapshots import Snapshot, StartAt
 # Its large size takes minutes: 2,000 steps of a quarter of a second, and passes over 2,000 images.
 CELLS = """
 ```{code-cell}
+import math
 import time
 
 import torch
@@ -95,7 +96,7 @@ value = accuracy(model, images, [raw])
 assert model.seen == [7, 7], "two batches of seven"
 assert len(logits(model, images, [raw])) == 2_000
 lab.record("R1", [{"step": s, "loss": v} for s, v in history.sampled("loss", 10)])
-lab.record("R2", [{"accuracy": value}])
+lab.record("R2", [{"accuracy": value, "no number in a rehearsal": 1.0 if profile == "smoke" else math.nan}])
 ```
 
 ```{code-cell}
