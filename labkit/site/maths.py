@@ -45,7 +45,10 @@ def _display(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
     try:
-        formula = ElementTree.fromstring(str(tex2mathml(node.astext(), as_block)))
+        written = tex2mathml(node.astext(), as_block).replace(
+            "&ApplyFunction;", "\u2061"
+        )  # known to HTML alone
+        formula = ElementTree.fromstring(written)
     except MathError as error:
         logger.warning("the formula %r: %s", node.astext(), error, location=node)
         return ""

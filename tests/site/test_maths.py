@@ -18,6 +18,7 @@ G = '<mover accent="true"><mi>g</mi><mo stretchy="false">~</mo></mover>'
         (r"\tilde g", G),
         (r"\tilde g_k", f"<msub>{G}<mi>k</mi></msub>"),
         (r"\tilde{g}_{k}", f"<msub>{G}<mi>k</mi></msub>"),
+        (r"\log x", "<mi>log</mi><mo>\u2061</mo><mi>x</mi>"),
         (r"x_k", "<msub><mi>x</mi><mi>k</mi></msub>"),
         (r"\sum_a^b", '<munderover><mo movablelimits="true">∑</mo><mi>a</mi><mi>b</mi></munderover>'),
     ],
