@@ -18,7 +18,7 @@ from labkit.errors import LabkitError
 from labkit.models.resnet import ResNet
 from labkit.source.files import snapshot
 from labkit.training import zoo as room
-from labkit.training.precision import Precision
+from labkit.training.precision import Precision, choose
 from labkit.training.zoo import zoo
 from labkit.trees import load_tree, save_tree
 
@@ -112,8 +112,10 @@ def test_whatever_makes_another_network_is_trained(
     elif change == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
     else:
-        bfloat16 = Precision(torch.device("cpu"), torch.bfloat16)
-        monkeypatch.setattr("labkit.training.checkpoint.choose", lambda device: bfloat16)
+        cpu = torch.device("cpu")
+        usual = choose(cpu).dtype  # which depends on the processor
+        other = Precision(cpu, torch.bfloat16 if usual == torch.float32 else torch.float32)
+        monkeypatch.setattr("labkit.training.checkpoint.choose", lambda device: other)
     zoo(tmp_path, architecture, images, recipe, seed, **arguments)
     assert len(trainings) == 2
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
