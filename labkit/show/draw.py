@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from labkit.lab.record import Row
 from labkit.measure.intervals import mean_interval
 
+SIDE_BY_SIDE = 5  # names of groups of bars; the words of more stand below each other
+
 
 def curves(axes: Axes, rows: Sequence[Row], *, x: str, y: str, by: str, geometric: bool = False) -> None:
     """Draw `y` over `x`, a curve for each value of `by`: the mean over seeds, with a band from least to most.
@@ -45,4 +47,7 @@ def bars(axes: Axes, rows: Sequence[Row], *, x: str, ys: Sequence[str]) -> None:
         ink = mpl.rcParams["text.color"]
         heights = [m.mean for m in means]
         axes.bar(at, heights, 0.9 * width, yerr=reach, label=y, hatch=hatch, ecolor=ink, capsize=3)
-    axes.set_xticks(range(len(names)), names)
+    told = [str(name) for name in names]
+    if len(names) > SIDE_BY_SIDE:
+        told = [name.replace(" ", "\n") for name in told]
+    axes.set_xticks(range(len(names)), told)

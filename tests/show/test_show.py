@@ -114,3 +114,12 @@ def test_a_pivot_has_a_row_a_seed_and_averages_what_shares_a_cell() -> None:
         {"seed": 10, "arm": "b", "blur": 12, "fog": 15},
     ]
     assert pivot(rows, "seed", "arm", "accuracy")[1] == {"seed": 10, "a": 13, "b": 13}
+
+
+def test_words_of_many_names_stand_below_each_other() -> None:
+    told = []
+    for count in (5, 6):
+        axes = Figure().subplots()
+        bars(axes, [{"arm": f"arm {i}", "y": 1.0} for i in range(count)], x="arm", ys=["y"])
+        told.append(axes.get_xticklabels()[0].get_text())
+    assert told == ["arm 0", "arm\n0"]
