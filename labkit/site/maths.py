@@ -45,9 +45,8 @@ def _display(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
     try:
-        written = tex2mathml(node.astext(), as_block).replace(
-            "&ApplyFunction;", "\u2061"
-        )  # known to HTML alone
+        # The name of this sign is known to HTML, and not to XML.
+        written = tex2mathml(node.astext(), as_block).replace("&ApplyFunction;", "\u2061")
         formula = ElementTree.fromstring(written)
     except MathError as error:
         logger.warning("the formula %r: %s", node.astext(), error, location=node)
